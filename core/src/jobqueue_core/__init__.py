@@ -1,0 +1,1 @@
+"""The domain, ports, adapters and settings that every part of the job queue shares."""

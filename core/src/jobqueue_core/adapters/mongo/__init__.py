@@ -1,0 +1,1 @@
+"""The job store on MongoDB, by either of two drivers."""

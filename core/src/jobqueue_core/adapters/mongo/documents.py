@@ -1,0 +1,228 @@
+"""Jobs and heartbeats as documents, and a transition as an update."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+from pymongo import UpdateOne
+
+from jobqueue_core.domain.heartbeat import Heartbeat
+from jobqueue_core.domain.job import (
+    HISTORY_LIMIT,
+    Attempt,
+    AttemptOutcome,
+    Job,
+    JobError,
+    JobResult,
+    JsonValue,
+    Lease,
+    Phase,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from jobqueue_core.adapters.mongo.drivers import Document
+    from jobqueue_core.domain.transitions import Transition
+
+# Fields that are left out of the document rather than stored as null: the sparse and partial
+# indexes hold only jobs that have them.
+_ABSENT_WHEN_NONE = frozenset({"dueAt", "expireAt", "idempotencyKey"})
+
+
+def to_document(job: Job) -> Document:
+    """Return the document of a job (contract: the `jobs` collection)."""
+    document = _fields(job)
+    for name in _ABSENT_WHEN_NONE:
+        if document[name] is None:
+            del document[name]
+    document["_id"] = job.id
+    document["history"] = [_attempt_document(attempt) for attempt in job.history]
+    return document
+
+
+def _fields(job: Job) -> Document:
+    """Return every field but the id and the history."""
+    return {
+        "queue": job.queue,
+        # As JSON text: a payload may have keys ("$where", "a.b") and numbers that BSON has not.
+        "payload": json.dumps(job.payload, separators=(",", ":")),
+        "maxAttempts": job.max_attempts,
+        "createdAt": job.created_at,
+        "timeoutSeconds": job.timeout_seconds,
+        "orderingKey": job.ordering_key,
+        "labels": dict(job.labels),
+        "idempotencyKey": job.idempotency_key,
+        "fingerprint": job.fingerprint,
+        "traceparent": job.traceparent,
+        **_mutable(job),
+    }
+
+
+def _attempt_document(attempt: Attempt) -> Document:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "startedAt": attempt.started_at,
+        "finishedAt": attempt.finished_at,
+        "worker": attempt.worker,
+        "code": attempt.code,
+        "error": attempt.error,
+        "nextAttemptAt": attempt.next_attempt_at,
+    }
+
+
+def from_document(document: Mapping[str, object]) -> Job:
+    """Return the job of a document."""
+    get = document.get
+    lease = cast("dict[str, object]", document["lease"])
+    error = cast("dict[str, object] | None", get("lastError"))
+    result = cast("dict[str, object] | None", get("result"))
+    history = cast("list[dict[str, object]]", get("history") or [])
+    return Job(
+        id=cast("str", document["_id"]),
+        queue=cast("str", document["queue"]),
+        payload=cast("dict[str, JsonValue]", json.loads(cast("str", document["payload"]))),
+        phase=Phase(cast("str", document["phase"])),
+        max_attempts=cast("int", document["maxAttempts"]),
+        created_at=cast("datetime", document["createdAt"]),
+        updated_at=cast("datetime", document["updatedAt"]),
+        run_at=cast("datetime", document["runAt"]),
+        lease=Lease(
+            cast("str", lease["token"]),
+            cast("str | None", lease["owner"]),
+            cast("datetime | None", lease["expiresAt"]),
+        ),
+        attempts=cast("int", document["attempts"]),
+        sent_at=cast("datetime | None", get("sentAt")),
+        sends=cast("int", get("sends", 1)),
+        due_at=cast("datetime | None", get("dueAt")),
+        started_at=cast("datetime | None", get("startedAt")),
+        timeout_seconds=cast("float | None", get("timeoutSeconds")),
+        ordering_key=cast("str | None", get("orderingKey")),
+        labels=cast("dict[str, str]", get("labels") or {}),
+        idempotency_key=cast("str | None", get("idempotencyKey")),
+        fingerprint=cast("str | None", get("fingerprint")),
+        traceparent=cast("str | None", get("traceparent")),
+        last_error=None
+        if error is None
+        else JobError(cast("str", error["message"]), cast("int | None", error["code"])),
+        result=None
+        if result is None
+        else JobResult(
+            cast("int", result["code"]), cast("str", result["body"]), cast("bool", result["truncated"])
+        ),
+        history=tuple(_attempt(entry) for entry in history),
+        finished_at=cast("datetime | None", get("finishedAt")),
+        expire_at=cast("datetime | None", get("expireAt")),
+    )
+
+
+def _attempt(entry: Mapping[str, object]) -> Attempt:
+    return Attempt(
+        number=cast("int", entry["number"]),
+        outcome=AttemptOutcome(cast("str", entry["outcome"])),
+        started_at=cast("datetime", entry["startedAt"]),
+        finished_at=cast("datetime", entry["finishedAt"]),
+        worker=cast("str | None", entry["worker"]),
+        code=cast("int | None", entry["code"]),
+        error=cast("str | None", entry["error"]),
+        next_attempt_at=cast("datetime | None", entry["nextAttemptAt"]),
+    )
+
+
+def to_update(transition: Transition) -> UpdateOne:
+    """Return the guarded write of a transition: by `_id`, status, token and, where asked, lease end."""
+    guard = transition.guard
+    where: Document = {
+        "_id": transition.before.id,
+        "status": guard.status.value,
+        "lease.token": guard.token,
+    }
+    if guard.with_expiry:
+        where["lease.expiresAt"] = guard.lease_expires_at
+    return UpdateOne(where, _changes(transition.before, transition.after))
+
+
+def _changes(before: Job, after: Job) -> Document:
+    """Return an update document of what differs, so that a write is as small as the step."""
+    old, new = _mutable(before), _mutable(after)
+    assign: Document = {}
+    remove: Document = {}
+    for name, value in new.items():
+        if value == old[name]:
+            continue
+        if value is None and name in _ABSENT_WHEN_NONE:
+            remove[name] = ""
+        else:
+            assign[name] = value
+    update: Document = {}
+    if assign:
+        update["$set"] = assign
+    if remove:
+        update["$unset"] = remove
+    if after.history is not before.history:
+        kept = len(before.history)
+        added = after.history[kept:] if after.history[:kept] == before.history else after.history[-1:]
+        if added:
+            entries = [_attempt_document(attempt) for attempt in added]
+            update["$push"] = {"history": {"$each": entries, "$slice": -HISTORY_LIMIT}}
+    return update
+
+
+def _mutable(job: Job) -> Document:
+    """Return the fields that a step may change."""
+    return {
+        "status": job.status.value,
+        "phase": job.phase.value,
+        "attempts": job.attempts,
+        "updatedAt": job.updated_at,
+        "runAt": job.run_at,
+        "sentAt": job.sent_at,
+        "sends": job.sends,
+        "dueAt": job.due_at,
+        "lease": {"owner": job.lease.owner, "token": job.lease.token, "expiresAt": job.lease.expires_at},
+        "startedAt": job.started_at,
+        "finishedAt": job.finished_at,
+        "expireAt": job.expire_at,
+        "lastError": job.last_error and {"message": job.last_error.message, "code": job.last_error.code},
+        "result": job.result
+        and {"code": job.result.code, "body": job.result.body, "truncated": job.result.truncated},
+    }
+
+
+def heartbeat_document(heartbeat: Heartbeat, expire_at: datetime) -> Document:
+    """Return the document of a heartbeat (the `workers` collection)."""
+    return {
+        "_id": heartbeat.worker,
+        "queue": heartbeat.queue,
+        "slots": heartbeat.slots,
+        "busy": heartbeat.busy,
+        "serviceSeconds": heartbeat.service_seconds,
+        "attempts": heartbeat.attempts,
+        "retries": heartbeat.retries,
+        "finished": heartbeat.finished,
+        "draining": heartbeat.draining,
+        "startedAt": heartbeat.started_at,
+        "seenAt": heartbeat.seen_at,
+        "expireAt": expire_at,
+    }
+
+
+def heartbeat_from(document: Mapping[str, object]) -> Heartbeat:
+    """Return the heartbeat of a document."""
+    return Heartbeat(
+        worker=cast("str", document["_id"]),
+        queue=cast("str", document["queue"]),
+        slots=cast("int", document["slots"]),
+        busy=cast("int", document["busy"]),
+        service_seconds=cast("float | None", document["serviceSeconds"]),
+        attempts=cast("int", document["attempts"]),
+        retries=cast("int", document["retries"]),
+        finished=cast("int", document["finished"]),
+        draining=cast("bool", document["draining"]),
+        started_at=cast("datetime", document["startedAt"]),
+        seen_at=cast("datetime", document["seenAt"]),
+    )

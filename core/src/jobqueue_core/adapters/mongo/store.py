@@ -1,0 +1,246 @@
+"""The job store on MongoDB."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from jobqueue_core.adapters.mongo import documents
+from jobqueue_core.adapters.mongo.indexes import GUARD_INDEX, INDEXES, JOBS, WORKERS
+from jobqueue_core.domain.errors import StoreUnavailableError
+from jobqueue_core.domain.heartbeat import PhaseCounts
+from jobqueue_core.domain.ids import lowest_id_at
+from jobqueue_core.domain.job import Phase
+from jobqueue_core.ports.store import Inserted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobqueue_core.adapters.mongo.drivers import Document, Driver
+    from jobqueue_core.domain.heartbeat import Heartbeat
+    from jobqueue_core.domain.job import Job
+    from jobqueue_core.domain.transitions import Transition
+    from jobqueue_core.ports.store import JobFilter
+
+_DUPLICATE_KEY = 11000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRANSITION_FIELDS = {"lease": 1, "phase": 1, "dueAt": 1, "sentAt": 1}
+
+
+@contextmanager
+def _unavailable(what: str) -> Iterator[None]:
+    """Turn the driver's errors into the product's own, the cause chained."""
+    try:
+        yield
+    except PyMongoError as error:
+        msg = f"{what}: {type(error).__name__}: {error}"[:500]
+        raise StoreUnavailableError(msg) from error
+
+
+class MongoJobStore:
+    """Implements the port `JobStore`."""
+
+    def __init__(self, driver: Driver, *, guard_index: bool = False) -> None:
+        """Use an open driver, which the store closes.
+
+        Args:
+            driver: either of the two.
+            guard_index: also create the index that only servers with a weak planner need.
+
+        """
+        self._driver = driver
+        self._jobs = driver.collection(JOBS)
+        self._workers = driver.collection(WORKERS)
+        self._indexes = (*INDEXES, GUARD_INDEX) if guard_index else INDEXES
+
+    async def prepare(self) -> None:
+        """Create the declared indexes."""
+        with _unavailable("the indexes could not be created"):
+            for collection, handle in ((JOBS, self._jobs), (WORKERS, self._workers)):
+                models = [index.model() for index in self._indexes if index.collection == collection]
+                await handle.create_indexes(models)
+
+    async def ping(self) -> None:
+        """Ask the primary whether it is there."""
+        with _unavailable("the database does not answer"):
+            hello = await self._driver.command("hello")
+        if not hello.get("isWritablePrimary"):
+            msg = "the database has no primary that takes writes"
+            raise StoreUnavailableError(msg)
+
+    async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
+        """Insert in one command; those whose idempotency key is taken give the job that has it."""
+        taken: set[int] = set()
+        with _unavailable("the jobs could not be stored"):
+            try:
+                await self._jobs.insert_many([documents.to_document(job) for job in jobs], ordered=False)
+            except BulkWriteError as error:
+                taken = _duplicates(error)
+            if not taken:
+                return [Inserted(job, created=True) for job in jobs]
+            return [
+                Inserted(await self._holder(job), created=False)
+                if position in taken
+                else Inserted(job, created=True)
+                for position, job in enumerate(jobs)
+            ]
+
+    async def _holder(self, job: Job) -> Job:
+        """Return the stored job that has this one's idempotency key."""
+        where = {"queue": job.queue, "idempotencyKey": job.idempotency_key}
+        document = await self._jobs.find_one(where)
+        if document is None:
+            # It expired between the insert and this look: a new submission will succeed.
+            msg = f"the job with idempotency key {job.idempotency_key!r} has just expired, submit again"
+            raise StoreUnavailableError(msg)
+        return documents.from_document(document)
+
+    async def get(self, job_id: str) -> Job | None:
+        """Find one job by its id."""
+        with _unavailable("the job could not be read"):
+            document = await self._jobs.find_one({"_id": job_id})
+        return None if document is None else documents.from_document(document)
+
+    async def get_many(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Find jobs by their ids in one command."""
+        with _unavailable("the jobs could not be read"):
+            found = await self._jobs.find({"_id": {"$in": list(job_ids)}}).to_list()
+        return {document["_id"]: documents.from_document(document) for document in found}
+
+    async def apply(self, transitions: Sequence[Transition]) -> list[bool]:
+        """Write the batch in one command, each entry an atomic guarded update by `_id`.
+
+        The answer of a batch says only how many matched; where not all did, the tokens are read
+        back. That also makes it safe to apply the same transition again after a lost answer.
+        """
+        if not transitions:
+            return []
+        with _unavailable("the jobs could not be written"):
+            updates = [documents.to_update(transition) for transition in transitions]
+            result = await self._jobs.bulk_write(updates, ordered=False)
+            if result.matched_count == len(transitions):
+                return [True] * len(transitions)
+            ids = [transition.before.id for transition in transitions]
+            found = await self._jobs.find({"_id": {"$in": ids}}, _TRANSITION_FIELDS).to_list()
+        stored = {document["_id"]: document for document in found}
+        return [_landed(transition.after, stored.get(transition.before.id)) for transition in transitions]
+
+    async def offer(self, transitions: Sequence[Transition]) -> None:
+        """Write the batch in one command."""
+        with _unavailable("the jobs could not be written"):
+            await self._jobs.bulk_write([documents.to_update(one) for one in transitions], ordered=False)
+
+    async def page(self, which: JobFilter, *, limit: int, before: str | None = None) -> list[Job]:
+        """Read one page by an index that gives the order."""
+        where = _page_filter(which, before)
+        with _unavailable("the jobs could not be read"):
+            found = await self._jobs.find(where).sort("_id", DESCENDING).limit(limit).to_list()
+        return [documents.from_document(document) for document in found]
+
+    async def due(self, now: datetime, limit: int) -> list[Job]:
+        """Read what is owed."""
+        # Both ends are given: an embedded server scans an open range.
+        where = {"dueAt": {"$gt": _EPOCH, "$lte": now}}
+        with _unavailable("the due jobs could not be read"):
+            found = await self._jobs.find(where).sort("dueAt", ASCENDING).limit(limit).to_list()
+        return [documents.from_document(document) for document in found]
+
+    async def waiting_since(self, queue: str, sent_before: datetime, limit: int) -> list[Job]:
+        """Read what has been in the queue for long."""
+        where = {
+            "queue": queue,
+            "phase": {"$in": [Phase.QUEUED.value, Phase.RETRYING.value]},
+            "sentAt": {"$gt": _EPOCH, "$lt": sent_before},
+        }
+        with _unavailable("the waiting jobs could not be read"):
+            found = await self._jobs.find(where).sort("sentAt", ASCENDING).limit(limit).to_list()
+        return [documents.from_document(document) for document in found]
+
+    async def counts(self, queue: str) -> PhaseCounts:
+        """Count by index, one covered count a phase."""
+        with _unavailable("the jobs could not be counted"):
+            numbers = await asyncio.gather(
+                *(self._jobs.count_documents({"queue": queue, "phase": phase.value}) for phase in Phase)
+            )
+        return PhaseCounts(**{phase.value: number for phase, number in zip(Phase, numbers, strict=True)})
+
+    async def unfinished(self, queue: str, limit: int) -> int:
+        """Count by index and stop at the limit."""
+        phases = [Phase.QUEUED.value, Phase.RUNNING.value, Phase.RETRYING.value]
+        with _unavailable("the jobs could not be counted"):
+            return await self._jobs.count_documents({"queue": queue, "phase": {"$in": phases}}, limit=limit)
+
+    async def oldest_waiting(self, queue: str) -> datetime | None:
+        """Read the lowest id among the queued."""
+        where = {"queue": queue, "phase": Phase.QUEUED.value}
+        with _unavailable("the oldest job could not be read"):
+            found = await self._jobs.find(where, {"createdAt": 1}).sort("_id", ASCENDING).limit(1).to_list()
+        return cast("datetime", found[0]["createdAt"]) if found else None
+
+    async def beat(self, heartbeat: Heartbeat, ttl_seconds: float) -> None:
+        """Replace the worker's document."""
+        expire_at = heartbeat.seen_at + timedelta(seconds=ttl_seconds)
+        document = documents.heartbeat_document(heartbeat, expire_at)
+        with _unavailable("the heartbeat could not be written"):
+            await self._workers.replace_one({"_id": heartbeat.worker}, document, upsert=True)
+
+    async def leave(self, worker: str) -> None:
+        """Delete the worker's document."""
+        with _unavailable("the heartbeat could not be deleted"):
+            await self._workers.delete_one({"_id": worker})
+
+    async def workers(self, queue: str, seen_after: datetime) -> list[Heartbeat]:
+        """Read the queue's live workers."""
+        with _unavailable("the heartbeats could not be read"):
+            found = await self._workers.find({"queue": queue, "seenAt": {"$gt": seen_after}}).to_list()
+        return [documents.heartbeat_from(document) for document in found]
+
+    async def close(self) -> None:
+        """Close the driver."""
+        await self._driver.close()
+
+
+def _duplicates(error: BulkWriteError) -> set[int]:
+    """Return which entries failed on a taken key; any other failure is the error itself."""
+    details = cast("Document", error.details)
+    entries = cast("list[Document]", details.get("writeErrors", []))
+    if details.get("writeConcernErrors") or any(entry["code"] != _DUPLICATE_KEY for entry in entries):
+        raise error
+    return {entry["index"] for entry in entries}
+
+
+def _landed(after: Job, document: Document | None) -> bool:
+    return document is not None and (
+        document["lease"]["token"] == after.lease.token
+        and document["lease"]["expiresAt"] == after.lease.expires_at
+        and document["phase"] == after.phase.value
+        and document.get("dueAt") == after.due_at
+        and document.get("sentAt") == after.sent_at
+    )
+
+
+def _page_filter(which: JobFilter, before: str | None) -> Document:
+    where: Document = {}
+    if which.queue is not None:
+        where["queue"] = which.queue
+    if which.phase is not None:
+        where["phase"] = which.phase.value
+    elif which.status is not None:
+        phases = [phase.value for phase in Phase if phase.status is which.status]
+        where["phase"] = phases[0] if len(phases) == 1 else {"$in": phases}
+    bounds: Document = {}
+    if which.created_from is not None:
+        bounds["$gte"] = lowest_id_at(which.created_from)
+    ends = [before] if before is not None else []
+    if which.created_before is not None:
+        ends.append(lowest_id_at(which.created_before))
+    if ends:
+        bounds["$lt"] = min(ends)
+    if bounds:
+        where["_id"] = bounds
+    return where

@@ -1,0 +1,200 @@
+"""One SQS queue with its dead-letter queue."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from jobqueue_core.adapters.sqs.provision import QueuePlan, find, provision
+from jobqueue_core.domain.errors import QueueUnavailableError
+from jobqueue_core.ports.queue import EntryError, QueueCounts, Received
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from types_aiobotocore_sqs.type_defs import (
+        BatchResultErrorEntryTypeDef,
+        MessageTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
+
+    from jobqueue_core.adapters.sqs.client import SqsConnection
+    from jobqueue_core.domain.message import Message
+
+# SQS: entries in one batch request.
+BATCH_MAX = 10
+# SQS: a message and a whole batch are at most 1 MiB; ten of our messages are under one percent of it.
+_WAIT_SLACK_SECONDS = 5.0
+
+Entry = TypeVar("Entry")
+
+
+class SqsQueue:
+    """Implements the port `MessageQueue`."""
+
+    def __init__(self, connection: SqsConnection, plan: QueuePlan) -> None:
+        """Use an open connection; `prepare` finds or makes the queues of the plan."""
+        self._connection = connection
+        self._plan = plan
+        self._url = ""
+        self._dead_letter_url = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the queue."""
+        return self._plan.name
+
+    @property
+    def fifo(self) -> bool:
+        """Whether it is a FIFO queue (SQS: the name ends in `.fifo`)."""
+        return self._plan.name.endswith(".fifo")
+
+    async def prepare(self) -> None:
+        """Find both queues, or create them where the plan says so."""
+        if self._plan.create:
+            urls = await provision(self._connection, self._plan)
+        else:
+            urls = await find(self._connection, self._plan)
+        self._url, self._dead_letter_url = urls
+
+    async def send(self, messages: Sequence[Message]) -> list[EntryError | None]:
+        """Send in batches of ten."""
+        return await self._send("send_message_batch", self._url, messages)
+
+    async def dead_letter(self, messages: Sequence[Message]) -> list[EntryError | None]:
+        """Send to the dead-letter queue in batches of ten."""
+        return await self._send("send_dead_letter_batch", self._dead_letter_url, messages)
+
+    async def _send(self, operation: str, url: str, messages: Sequence[Message]) -> list[EntryError | None]:
+        async def send_ten(chunk: Sequence[Message]) -> list[BatchResultErrorEntryTypeDef]:
+            entries = [_send_entry(position, message) for position, message in enumerate(chunk)]
+            call = self._connection.client.send_message_batch(QueueUrl=url, Entries=entries)
+            return (await self._connection.call(operation, call)).get("Failed", [])
+
+        return await self._in_tens(messages, send_ten)
+
+    async def receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
+        """Long-poll once."""
+        call = self._connection.client.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=min(max_messages, BATCH_MAX),
+            WaitTimeSeconds=wait_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
+        )
+        answer = await self._connection.call("receive_message", call, wait_seconds + _WAIT_SLACK_SECONDS)
+        return [_received(message) for message in answer.get("Messages", [])]
+
+    async def delete(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Delete in batches of ten."""
+
+        async def delete_ten(chunk: Sequence[str]) -> list[BatchResultErrorEntryTypeDef]:
+            call = self._connection.client.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(position), "ReceiptHandle": receipt} for position, receipt in enumerate(chunk)
+                ],
+            )
+            return (await self._connection.call("delete_message_batch", call)).get("Failed", [])
+
+        return await self._in_tens(receipts, delete_ten)
+
+    async def change_visibility(self, changes: Sequence[tuple[str, int]]) -> list[EntryError | None]:
+        """Change visibility in batches of ten."""
+
+        async def change_ten(chunk: Sequence[tuple[str, int]]) -> list[BatchResultErrorEntryTypeDef]:
+            call = self._connection.client.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(position), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                    for position, (receipt, seconds) in enumerate(chunk)
+                ],
+            )
+            answer = await self._connection.call("change_message_visibility_batch", call)
+            return answer.get("Failed", [])
+
+        return await self._in_tens(changes, change_ten)
+
+    async def counts(self) -> QueueCounts:
+        """Read the three counts."""
+        call = self._connection.client.get_queue_attributes(
+            QueueUrl=self._url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+                "ApproximateNumberOfMessagesDelayed",
+            ],
+        )
+        attributes = (await self._connection.call("get_queue_attributes", call))["Attributes"]
+        return QueueCounts(
+            visible=int(attributes["ApproximateNumberOfMessages"]),
+            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
+        )
+
+    async def dead_letters(self) -> int:
+        """Read the dead-letter queue's count of visible messages."""
+        call = self._connection.client.get_queue_attributes(
+            QueueUrl=self._dead_letter_url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        attributes = (await self._connection.call("get_queue_attributes", call))["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
+
+    async def _in_tens(
+        self,
+        items: Sequence[Entry],
+        call: Callable[[Sequence[Entry]], Awaitable[list[BatchResultErrorEntryTypeDef]]],
+    ) -> list[EntryError | None]:
+        """Call once for every ten items; answer for each item in order."""
+        chunks = [items[start : start + BATCH_MAX] for start in range(0, len(items), BATCH_MAX)]
+        results = await asyncio.gather(*(call(chunk) for chunk in chunks), return_exceptions=True)
+        answers: list[EntryError | None] = []
+        for chunk, result in zip(chunks, results, strict=True):
+            if isinstance(result, QueueUnavailableError):
+                if len(chunks) == 1:
+                    raise result
+                answers += [EntryError("RequestFailed", str(result), sender_fault=False)] * len(chunk)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                answers += _answers(len(chunk), result)
+        return answers
+
+
+def _answers(size: int, failed: Sequence[BatchResultErrorEntryTypeDef]) -> list[EntryError | None]:
+    """Spread the failed entries of a 200 over the batch (SQS: batch actions can partly fail)."""
+    answers: list[EntryError | None] = [None] * size
+    for entry in failed:
+        answers[int(entry["Id"])] = EntryError(
+            entry["Code"], entry.get("Message", ""), sender_fault=entry["SenderFault"]
+        )
+    return answers
+
+
+def _send_entry(position: int, message: Message) -> SendMessageBatchRequestEntryTypeDef:
+    entry: SendMessageBatchRequestEntryTypeDef = {
+        "Id": str(position),
+        "MessageBody": message.body,
+        "MessageAttributes": {
+            name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
+        },
+    }
+    if message.group_id is not None:
+        entry["MessageGroupId"] = message.group_id
+    if message.deduplication_id is not None:
+        entry["MessageDeduplicationId"] = message.deduplication_id
+    return entry
+
+
+def _received(message: MessageTypeDef) -> Received:
+    system = cast("dict[str, str]", message.get("Attributes", {}))
+    return Received(
+        id=message.get("MessageId", ""),
+        body=message.get("Body", ""),
+        receipt=message.get("ReceiptHandle", ""),
+        receive_count=int(system.get("ApproximateReceiveCount", 1)),
+        attributes={
+            name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
+        },
+        group_id=system.get("MessageGroupId"),
+    )

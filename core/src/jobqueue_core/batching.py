@@ -1,0 +1,130 @@
+"""Batches that fill by themselves under load.
+
+While as many flushes are under way as may be, what is submitted gathers; the next flush takes
+it. An idle batcher flushes a single item at once, a busy one flushes full batches: no timer is
+needed for throughput, and none delays the first item. A `linger_seconds` makes even an idle
+batcher wait for company, where calls cost money and nobody waits for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class BatcherClosedError(RuntimeError):
+    """An item was submitted to a batcher that has been closed."""
+
+
+class Batcher(Generic[Item, Answer]):
+    """Gathers items into calls of `flush`, which answers each item in order."""
+
+    def __init__(
+        self,
+        flush: Callable[[list[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        max_size: int,
+        max_in_flight: int = 1,
+        linger_seconds: float = 0.0,
+    ) -> None:
+        """Configure the batcher.
+
+        Args:
+            flush: does the work of one batch; an exception of it reaches every item's submitter.
+            max_size: items in one batch at most.
+            max_in_flight: flushes under way at once at most.
+            linger_seconds: how long a batch that is not full waits for more.
+
+        """
+        self._flush = flush
+        self._max_size = max_size
+        self._max_in_flight = max_in_flight
+        self._linger_seconds = linger_seconds
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def depth(self) -> int:
+        """Items that wait for a flush."""
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> asyncio.Future[Answer]:
+        """Add an item; the future is its answer, or the flush's exception.
+
+        Raises:
+            BatcherClosedError: the batcher is closed.
+
+        """
+        if self._closed:
+            raise BatcherClosedError
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((item, future))
+        if not self._linger_seconds or len(self._waiting) >= self._max_size:
+            self._start_flushes()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._linger_seconds, self._linger_over)
+        return future
+
+    async def close(self) -> None:
+        """Flush what waits and return when the last flush has ended."""
+        self._closed = True
+        while self._waiting or self._flushes:
+            self._start_flushes()
+            await asyncio.wait(self._flushes)
+
+    def _linger_over(self) -> None:
+        self._timer = None
+        self._start_flushes()
+
+    def _start_flushes(self) -> None:
+        while self._waiting and len(self._flushes) < self._max_in_flight:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            # The batch is taken inside the task, which first runs when this turn of the loop
+            # is over: whatever else is submitted in the same turn goes along.
+            task = asyncio.create_task(self._run())
+            self._flushes.add(task)
+            if len(self._waiting) <= self._max_size * len(self._flushes):
+                break
+
+    async def _run(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(self._max_size, len(self._waiting)))]
+        try:
+            if batch:
+                await self._settle(batch)
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._flushes.discard(task)
+            if self._waiting and (not self._linger_seconds or len(self._waiting) >= self._max_size):
+                self._start_flushes()
+            elif self._waiting and self._timer is None and not self._closed:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._linger_seconds, self._linger_over)
+
+    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._flush([item for item, _ in batch])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - every submitter gets it, none is lost
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

@@ -1,0 +1,326 @@
+"""The state machine of a job: each step takes a job and gives the write that makes the next one.
+
+A `Transition` is a whole new job and the guard under which it may replace the old one: status,
+fencing token and, where the step depends on it, the end of the lease. The store applies it in
+one atomic write or not at all, so whoever read an older state loses.
+
+Every step but the two that only note a send makes a new token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jobqueue_core.domain.errors import TransitionNotAllowedError
+from jobqueue_core.domain.job import (
+    HISTORY_LIMIT,
+    Attempt,
+    Job,
+    JobError,
+    Lease,
+    Phase,
+    Status,
+)
+from jobqueue_core.domain.outcome import Outcome, of_lost_worker
+from jobqueue_core.domain.retry import (
+    PARK_AFTER_SECONDS,
+    VISIBILITY_MAX_SECONDS,
+    Fail,
+    Retry,
+    RetryPolicy,
+    Succeed,
+    decide,
+)
+from jobqueue_core.domain.times import later
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the stored job must still be for a write to happen.
+
+    `lease_expires_at` is compared only where `with_expiry` is set.
+    """
+
+    status: Status
+    token: str
+    lease_expires_at: datetime | None = None
+    with_expiry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A guarded write: `before` becomes `after` if the guard still holds."""
+
+    before: Job
+    after: Job
+    guard: Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long finished jobs are kept, in seconds."""
+
+    succeeded_seconds: float
+    failed_seconds: float
+    cancelled_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobRules:
+    """What the steps of one queue's jobs depend on.
+
+    `relay_grace_seconds` is the room an ordinary path gets before the relay steps in.
+    """
+
+    retry: RetryPolicy
+    retention: Retention
+    fifo: bool = False
+    relay_grace_seconds: float = 5.0
+
+
+def step(before: Job, after: Job, *, with_expiry: bool = False) -> Transition:
+    """Guard the write of `after` by what was read in `before`."""
+    guard = Guard(before.status, before.lease.token, before.lease.expires_at, with_expiry=with_expiry)
+    return Transition(before, after, guard)
+
+
+def note_sent(job: Job, now: datetime) -> Transition:
+    """Note that the queue has taken the message of a queued job: nothing is owed any more."""
+    return step(job, replace(job, sent_at=now, due_at=None))
+
+
+def note_dead_lettered(job: Job, now: datetime) -> Transition:
+    """Note that the dead-letter queue has taken a failed job."""
+    return step(job, replace(job, due_at=None, updated_at=now))
+
+
+def begin(job: Job, *, owner: str, token: str, expires_at: datetime, now: datetime) -> Transition:
+    """Begin an attempt: the job is `owner`'s until `expires_at`.
+
+    The attempt is counted here, before the call, so that one which dies is counted too.
+
+    Raises:
+        TransitionNotAllowedError: the job is final, leased, not due, or out of attempts
+            (`claims.judge` tells which before anybody asks).
+
+    """
+    if job.phase.is_final or job.lease.is_held(now) or job.run_at > now or job.attempts >= job.max_attempts:
+        msg = f"job {job.id} cannot begin an attempt while it is {job.phase}"
+        raise TransitionNotAllowedError(msg)
+    after = replace(
+        job,
+        phase=Phase.RUNNING,
+        attempts=job.attempts + 1,
+        lease=Lease(token, owner, expires_at),
+        started_at=now,
+        updated_at=now,
+        sent_at=job.sent_at or now,
+        due_at=later(expires_at, _GRACE_AFTER_LEASE_SECONDS),
+        history=_with_lost_attempt(job, now),
+    )
+    return step(job, after, with_expiry=True)
+
+
+# The queue makes the message of a dead worker visible again at about the lease's end; the relay
+# waits this much longer, so that it sends only what the queue really lost.
+_GRACE_AFTER_LEASE_SECONDS = 5.0
+
+
+def finish(
+    job: Job, outcome: Outcome, *, rules: JobRules, jitter: float, token: str, now: datetime
+) -> Transition:
+    """End the running attempt with its outcome: done, to be tried again, or failed for good.
+
+    Args:
+        job: the job as `begin` left it.
+        outcome: the verdict on the call.
+        rules: of the job's queue.
+        jitter: a uniform random number in [0, 1) for the backoff.
+        token: the new fencing token.
+        now: when the answer came.
+
+    """
+    decision = decide(
+        outcome, attempts=job.attempts, max_attempts=job.max_attempts, policy=rules.retry, jitter=jitter
+    )
+    if isinstance(decision, Succeed):
+        after = replace(
+            _ended(job, Phase.SUCCEEDED, token, now, rules.retention.succeeded_seconds),
+            history=_with_attempt(job, outcome, now),
+            result=outcome.result,
+            last_error=None,
+        )
+    elif isinstance(decision, Retry):
+        after = _waiting(job, outcome, decision, rules, token, now)
+    else:
+        after = _failed(job, outcome, decision, rules, token, now)
+    return step(job, after)
+
+
+def give_up_lost(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
+    """End an attempt whose lease ran out: queued again, or failed when it was the last one.
+
+    The guard includes the lease's end: an owner that extended it meanwhile keeps the job.
+    """
+    ended = finish(job, of_lost_worker(), rules=rules, jitter=0.0, token=token, now=now)
+    after = ended.after
+    if after.phase is Phase.RETRYING:
+        # The message may be lost with the worker: the relay sends another.
+        after = replace(after, phase=Phase.QUEUED, sent_at=None, due_at=now)
+    return step(job, after, with_expiry=True)
+
+
+def claim_send(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
+    """Take the sending of a job's message: the next relay steps in only after the grace.
+
+    A new number for the message, since a re-send within five minutes under the old one would
+    be dropped as a duplicate by a FIFO queue (SQS: de-duplication interval).
+    """
+    after = replace(
+        job,
+        phase=Phase.QUEUED,
+        sends=job.sends + 1,
+        sent_at=None,
+        due_at=later(now, rules.relay_grace_seconds),
+        lease=Lease(token),
+        updated_at=now,
+    )
+    return step(job, after, with_expiry=True)
+
+
+def claim_dead_letter(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
+    """Take the sending of a failed job's dead letter; the next relay steps in after the grace."""
+    due_at = later(now, rules.relay_grace_seconds)
+    return step(job, replace(job, due_at=due_at, lease=Lease(token), updated_at=now))
+
+
+def postpone(job: Job, *, now: datetime, seconds: float) -> Transition:
+    """Take the relay's next look at a job `seconds` from now, under the same token."""
+    return step(job, replace(job, due_at=later(now, seconds)), with_expiry=True)
+
+
+def extend(job: Job, *, expires_at: datetime) -> Transition:
+    """Move the end of the running attempt's lease."""
+    lease = replace(job.lease, expires_at=expires_at)
+    due_at = later(expires_at, _GRACE_AFTER_LEASE_SECONDS)
+    return step(job, replace(job, lease=lease, due_at=due_at))
+
+
+def cancel(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
+    """Cancel a job that is not final; a running attempt loses its right to write.
+
+    Raises:
+        TransitionNotAllowedError: the job is final already.
+
+    """
+    if job.phase.is_final:
+        msg = f"a job that is {job.status} cannot be cancelled"
+        raise TransitionNotAllowedError(msg)
+    after = replace(
+        _ended(job, Phase.CANCELLED, token, now, rules.retention.cancelled_seconds),
+        history=_with_lost_attempt(job, now),
+    )
+    return step(job, after)
+
+
+def retry_by_hand(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
+    """Run a failed or cancelled job again from its first attempt, its history kept.
+
+    Raises:
+        TransitionNotAllowedError: the job is pending or has succeeded.
+
+    """
+    if job.phase not in (Phase.FAILED, Phase.CANCELLED):
+        msg = f"a job that is {job.status} cannot be retried, only one that is FAILED or CANCELLED"
+        raise TransitionNotAllowedError(msg)
+    after = replace(
+        job,
+        phase=Phase.QUEUED,
+        attempts=0,
+        sends=job.sends + 1,
+        sent_at=None,
+        run_at=now,
+        due_at=later(now, rules.relay_grace_seconds),
+        lease=Lease(token),
+        started_at=None,
+        finished_at=None,
+        expire_at=None,
+        updated_at=now,
+    )
+    return step(job, after)
+
+
+def _ended(job: Job, phase: Phase, token: str, now: datetime, keep_seconds: float) -> Job:
+    return replace(
+        job,
+        phase=phase,
+        lease=Lease(token),
+        started_at=None,
+        finished_at=now,
+        updated_at=now,
+        due_at=None,
+        expire_at=later(now, keep_seconds),
+    )
+
+
+def _waiting(job: Job, outcome: Outcome, decision: Retry, rules: JobRules, token: str, now: datetime) -> Job:
+    delay = min(decision.delay_seconds, VISIBILITY_MAX_SECONDS) if rules.fifo else decision.delay_seconds
+    run_at = later(now, delay)
+    # A FIFO queue keeps the group's order only while the message stays in it: never parked.
+    parked = delay > PARK_AFTER_SECONDS and not rules.fifo
+    return replace(
+        job,
+        phase=Phase.SCHEDULED if parked else Phase.RETRYING,
+        run_at=run_at,
+        sent_at=None if parked else job.sent_at,
+        due_at=run_at if parked else None,
+        lease=Lease(token),
+        started_at=None,
+        updated_at=now,
+        last_error=_error(outcome),
+        history=_with_attempt(job, outcome, now, next_attempt_at=run_at),
+    )
+
+
+def _failed(job: Job, outcome: Outcome, decision: Fail, rules: JobRules, token: str, now: datetime) -> Job:
+    error = _error(outcome)
+    if decision.exhausted:
+        error = replace(error, message=f"{error.message} (attempt {job.attempts} of {job.max_attempts})")
+    return replace(
+        _ended(job, Phase.FAILED, token, now, rules.retention.failed_seconds),
+        # The dead-letter queue is owed the job until `note_dead_lettered`.
+        due_at=later(now, rules.relay_grace_seconds),
+        last_error=error,
+        history=_with_attempt(job, outcome, now),
+    )
+
+
+def _error(outcome: Outcome) -> JobError:
+    return JobError(outcome.error or outcome.reason, outcome.code)
+
+
+def _with_attempt(
+    job: Job, outcome: Outcome, now: datetime, next_attempt_at: datetime | None = None
+) -> tuple[Attempt, ...]:
+    attempt = Attempt(
+        number=job.attempts,
+        outcome=outcome.kind,
+        started_at=job.started_at or now,
+        finished_at=now,
+        worker=job.lease.owner,
+        code=outcome.code,
+        error=outcome.error,
+        next_attempt_at=next_attempt_at,
+    )
+    return (*job.history, attempt)[-HISTORY_LIMIT:]
+
+
+def _with_lost_attempt(job: Job, now: datetime) -> tuple[Attempt, ...]:
+    """Return the history; an attempt that never reported back is put down in it as lost."""
+    if job.phase is not Phase.RUNNING:
+        return job.history
+    return _with_attempt(job, of_lost_worker(), now)

@@ -1,0 +1,42 @@
+"""Time, as something that can be given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from jobqueue_core.domain.times import to_milliseconds
+
+
+class Clock(Protocol):
+    """Tells the time and waits."""
+
+    def now(self) -> datetime:
+        """Return the wall clock's time, UTC, in whole milliseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, for measuring."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that long."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the wall clock's time, UTC, in whole milliseconds."""
+        return to_milliseconds(datetime.now(UTC))
+
+    def monotonic(self) -> float:
+        """Return `time.monotonic()`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the event loop."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,112 @@
+"""The job store: the truth about every job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from jobqueue_core.domain.heartbeat import Heartbeat, PhaseCounts
+    from jobqueue_core.domain.job import Job, Phase, Status
+    from jobqueue_core.domain.transitions import Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What became of one submitted job.
+
+    `job` is the stored one: another than was given when `created` is False, because a job
+    with the same idempotency key was there.
+    """
+
+    job: Job
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs a page shows; at most one of `status` and `phase` is given."""
+
+    queue: str | None = None
+    status: Status | None = None
+    phase: Phase | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+
+class JobStore(Protocol):
+    """Keeps jobs. Every method raises StoreUnavailableError when the database is out of reach."""
+
+    async def prepare(self) -> None:
+        """Create every index that the queries need; harmless to repeat."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store can take a write."""
+        ...
+
+    async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
+        """Store new jobs, durable on a majority before it returns; answers in the order given."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None:
+        """Return one job."""
+        ...
+
+    async def get_many(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Return those of the jobs that exist, by id."""
+        ...
+
+    async def apply(self, transitions: Sequence[Transition]) -> list[bool]:
+        """Write each transition whose guard still holds; tell which were written, in order.
+
+        Each is atomic by itself; the batch is not. No job may be named twice.
+        """
+        ...
+
+    async def offer(self, transitions: Sequence[Transition]) -> None:
+        """Write those whose guard still holds, without finding out which (for mere notes)."""
+        ...
+
+    async def page(self, which: JobFilter, *, limit: int, before: str | None = None) -> list[Job]:
+        """Return jobs newest first, those with ids below `before` where it is given."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> list[Job]:
+        """Return jobs whose `due_at` has come, the longest due first."""
+        ...
+
+    async def waiting_since(self, queue: str, sent_before: datetime, limit: int) -> list[Job]:
+        """Return queued and retrying jobs whose message was sent before then, the oldest first."""
+        ...
+
+    async def counts(self, queue: str) -> PhaseCounts:
+        """Count the queue's jobs by phase."""
+        ...
+
+    async def unfinished(self, queue: str, limit: int) -> int:
+        """Count the queue's jobs that are not final nor scheduled for later, up to `limit`."""
+        ...
+
+    async def oldest_waiting(self, queue: str) -> datetime | None:
+        """Return when the longest waiting queued job was created."""
+        ...
+
+    async def beat(self, heartbeat: Heartbeat, ttl_seconds: float) -> None:
+        """Keep a worker's newest word; it is forgotten after the TTL."""
+        ...
+
+    async def leave(self, worker: str) -> None:
+        """Forget a worker that has ended."""
+        ...
+
+    async def workers(self, queue: str, seen_after: datetime) -> list[Heartbeat]:
+        """Return the workers of a queue that were heard of after then."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...

@@ -1,0 +1,106 @@
+"""Carries stored jobs to their queue, behind the answer to the client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from jobqueue_core.batching import Batcher
+from jobqueue_core.domain.errors import JobQueueError, QueueUnavailableError
+from jobqueue_core.domain.message import encode
+from jobqueue_core.domain.transitions import Transition, note_sent
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from jobqueue_core.domain.job import Job
+    from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.queue import EntryError, MessageQueue
+    from jobqueue_core.ports.store import JobStore
+
+_log = structlog.get_logger(__name__)
+
+_BATCH = 10
+_IN_FLIGHT = 4
+# Jobs that wait here for a batch; past it they are left to the relay, memory is not its store.
+_WAITING_MAX = 5000
+# After a failed call the queue is left alone this long: the relay has what was not sent.
+_PAUSE_SECONDS = 1.0
+# A worker that is free claims the job within this, and its claim notes the send by itself.
+_NOTE_LINGER_SECONDS = 0.25
+_NOTE_BATCH = 500
+
+
+class Sender:
+    """Sends the jobs of one queue in batches that fill by themselves, and notes what was sent.
+
+    It may lose anything at any moment (it holds nothing but references): a job whose send is not
+    noted is the relay's.
+    """
+
+    def __init__(self, queue: MessageQueue, store: JobStore, clock: Clock) -> None:
+        """Take the queue to send to and the store to note it in."""
+        self._queue = queue
+        self._store = store
+        self._clock = clock
+        self._paused_until = 0.0
+        self._sends: Batcher[Job, EntryError | None] = Batcher(
+            self._send, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+        )
+        self._notes: Batcher[Transition, None] = Batcher(
+            self._note, max_size=_NOTE_BATCH, linger_seconds=_NOTE_LINGER_SECONDS
+        )
+        self._pending: set[asyncio.Future[EntryError | None] | asyncio.Future[None]] = set()
+
+    def hand_over(self, jobs: Sequence[Job]) -> None:
+        """Take queued jobs that have just been stored; returns at once."""
+        if self._clock.monotonic() < self._paused_until:
+            return
+        for job in jobs[: max(0, _WAITING_MAX - self._sends.depth)]:
+            self._keep(self._sends.submit(job))
+
+    async def close(self) -> None:
+        """Send and note what waits."""
+        await self._sends.close()
+        await self._notes.close()
+
+    async def _send(self, jobs: list[Job]) -> list[EntryError | None]:
+        if self._clock.monotonic() < self._paused_until:
+            msg = f"the queue {self._queue.name} has just refused a call"
+            raise QueueUnavailableError(msg)
+        try:
+            answers = await self._queue.send([encode(job, fifo=self._queue.fifo) for job in jobs])
+        except JobQueueError as error:
+            self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
+            _log.warning("send failed, left to the relay", queue=self._queue.name, error=str(error))
+            raise
+        now = self._clock.now()
+        for job, answer in zip(jobs, answers, strict=True):
+            if answer is None:
+                self._keep(self._notes.submit(note_sent(job, now)))
+            else:
+                _log.warning(
+                    "message refused, left to the relay",
+                    job_id=job.id,
+                    queue=self._queue.name,
+                    code=answer.code,
+                    error=answer.message,
+                )
+        return answers
+
+    async def _note(self, notes: list[Transition]) -> list[None]:
+        await self._store.offer(notes)
+        return [None] * len(notes)
+
+    def _keep(self, future: asyncio.Future[EntryError | None] | asyncio.Future[None]) -> None:
+        self._pending.add(future)
+        future.add_done_callback(self._done)
+
+    def _done(self, future: asyncio.Future[EntryError | None] | asyncio.Future[None]) -> None:
+        self._pending.discard(future)
+        # Looked at, so that asyncio does not report it as never retrieved: it has been logged,
+        # and a note that failed costs one message more.
+        if not future.cancelled():
+            future.exception()

@@ -1,0 +1,217 @@
+"""A message queue in memory: visibility, receipts, FIFO groups, de-duplication, and faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+from jobqueue_core.domain.errors import QueueUnavailableError
+from jobqueue_core.ports.queue import EntryError, QueueCounts, Received
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobqueue_core.domain.message import Message
+    from jobqueue_core.ports.clock import Clock
+
+# SQS: messages in one receive; length of the FIFO de-duplication interval.
+_RECEIVE_MAX = 10
+_DEDUPLICATION_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class _Stored:
+    id: str
+    message: Message
+    visible_at: float
+    receive_count: int = 0
+    receipt: str | None = None
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong next.
+
+    Attributes:
+        away: every call fails as a whole.
+        entries: codes with which the next entries of batches fail, one each, the call itself succeeding.
+        duplicate: every receive leaves the message visible, as a standard queue may.
+
+    """
+
+    away: bool = False
+    entries: list[str] = field(default_factory=list)
+    duplicate: bool = False
+
+
+class MemoryQueue:
+    """Implements the port `MessageQueue`."""
+
+    def __init__(self, name: str, clock: Clock, *, visibility_timeout_seconds: float = 60.0) -> None:
+        """Start empty; a name that ends in `.fifo` makes a FIFO queue."""
+        self._name = name
+        self._clock = clock
+        self._visibility = visibility_timeout_seconds
+        self._messages: dict[str, _Stored] = {}
+        self._deduplicated: dict[str, float] = {}
+        self._ids = count(1)
+        self._arrival = asyncio.Event()
+        self.dead: list[Message] = []
+        self.faults = Faults()
+        self.calls = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the queue."""
+        return self._name
+
+    @property
+    def fifo(self) -> bool:
+        """Whether it is a FIFO queue."""
+        return self._name.endswith(".fifo")
+
+    @property
+    def bodies(self) -> list[str]:
+        """Bodies of every message in the queue, visible or not."""
+        return [stored.message.body for stored in self._messages.values()]
+
+    def lose_everything(self) -> None:
+        """Forget every message, as a queue that crashed would."""
+        self._messages.clear()
+
+    def _call(self) -> None:
+        self.calls += 1
+        if self.faults.away:
+            msg = f"the queue {self._name} is away"
+            raise QueueUnavailableError(msg)
+
+    def _entry_fault(self) -> EntryError | None:
+        if not self.faults.entries:
+            return None
+        return EntryError(self.faults.entries.pop(0), "made to fail", sender_fault=False)
+
+    async def prepare(self) -> None:
+        """Nothing to create."""
+        self._call()
+
+    async def send(self, messages: Sequence[Message]) -> list[EntryError | None]:
+        """Store messages."""
+        self._call()
+        return [self._put(message) for message in messages]
+
+    def _put(self, message: Message) -> EntryError | None:
+        fault = self._entry_fault()
+        if fault is not None:
+            return fault
+        now = self._clock.monotonic()
+        if self.fifo and message.deduplication_id is not None:
+            seen = self._deduplicated.get(message.deduplication_id)
+            if seen is not None and now - seen < _DEDUPLICATION_SECONDS:
+                return None
+            self._deduplicated[message.deduplication_id] = now
+        number = f"m{next(self._ids)}"
+        self._messages[number] = _Stored(number, message, visible_at=now)
+        self._arrival.set()
+        return None
+
+    async def receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
+        """Take visible messages; wait for one on the clock it was given."""
+        self._call()
+        taken = self._take(max_messages)
+        if taken or wait_seconds == 0:
+            return taken
+        self._arrival.clear()
+        arrival = asyncio.ensure_future(self._arrival.wait())
+        timer = asyncio.ensure_future(self._clock.sleep(wait_seconds))
+        try:
+            await asyncio.wait({arrival, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            arrival.cancel()
+            timer.cancel()
+        self._call()
+        return self._take(max_messages)
+
+    def _take(self, max_messages: int) -> list[Received]:
+        now = self._clock.monotonic()
+        blocked = {
+            stored.message.group_id
+            for stored in self._messages.values()
+            if self.fifo and stored.visible_at > now
+        }
+        taken: list[Received] = []
+        for stored in self._messages.values():
+            if len(taken) == min(max_messages, _RECEIVE_MAX):
+                break
+            if stored.visible_at > now or (self.fifo and stored.message.group_id in blocked):
+                continue
+            stored.receive_count += 1
+            stored.receipt = f"{stored.id}/{stored.receive_count}"
+            if not self.faults.duplicate:
+                stored.visible_at = now + self._visibility
+            taken.append(
+                Received(
+                    stored.id,
+                    stored.message.body,
+                    stored.receipt,
+                    stored.receive_count,
+                    dict(stored.message.attributes),
+                    stored.message.group_id,
+                )
+            )
+        return taken
+
+    async def delete(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Delete by the newest receipt; an older one is accepted and deletes nothing, as in SQS."""
+        self._call()
+        answers: list[EntryError | None] = []
+        for receipt in receipts:
+            fault = self._entry_fault()
+            stored = self._by_receipt(receipt)
+            if fault is None and stored is not None:
+                del self._messages[stored.id]
+            answers.append(fault)
+        return answers
+
+    async def change_visibility(self, changes: Sequence[tuple[str, int]]) -> list[EntryError | None]:
+        """Change visibility by the newest receipt."""
+        self._call()
+        answers: list[EntryError | None] = []
+        for receipt, seconds in changes:
+            fault = self._entry_fault()
+            stored = self._by_receipt(receipt)
+            if fault is None and stored is None:
+                fault = EntryError("MessageNotInflight", receipt, sender_fault=True)
+            if fault is None and stored is not None:
+                stored.visible_at = self._clock.monotonic() + seconds
+                if seconds == 0:
+                    self._arrival.set()
+            answers.append(fault)
+        return answers
+
+    def _by_receipt(self, receipt: str) -> _Stored | None:
+        return next((stored for stored in self._messages.values() if stored.receipt == receipt), None)
+
+    async def dead_letter(self, messages: Sequence[Message]) -> list[EntryError | None]:
+        """Store dead letters."""
+        self._call()
+        answers: list[EntryError | None] = []
+        for message in messages:
+            fault = self._entry_fault()
+            if fault is None:
+                self.dead.append(message)
+            answers.append(fault)
+        return answers
+
+    async def counts(self) -> QueueCounts:
+        """Count exactly."""
+        self._call()
+        now = self._clock.monotonic()
+        hidden = sum(stored.visible_at > now for stored in self._messages.values())
+        return QueueCounts(len(self._messages) - hidden, hidden, 0)
+
+    async def dead_letters(self) -> int:
+        """Count dead letters."""
+        self._call()
+        return len(self.dead)
