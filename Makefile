@@ -72,11 +72,11 @@ lock-check: $(VENV)/.bootstrapped ## Fail when a lock is stale (UV_OFFLINE=1: wi
 
 .PHONY: docs-reference
 docs-reference: setup ## Write the reference of all settings, docs/reference/settings.md
-	@$(BIN)/python -m jobqueue_core.settings.reference docs/reference/settings.md
+	@$(BIN)/python -m jobqueue_core.settings.reference --write
 
 .PHONY: docs-reference-check
 docs-reference-check: setup ## Fail when the reference of all settings is stale
-	@$(BIN)/python -m jobqueue_core.settings.reference --check docs/reference/settings.md
+	@$(BIN)/python -m jobqueue_core.settings.reference --check
 
 ##@ Other
 

@@ -61,7 +61,7 @@ def decode(body: str) -> str:
     """
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"the body is not JSON: {_shown(body)}"
         raise MessageFormatError(msg) from error
     if not isinstance(document, dict):

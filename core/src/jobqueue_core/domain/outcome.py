@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -89,11 +90,12 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         # Longer than any bound; keeps the float finite whatever is sent.
-        return float(min(int(text[:10]), 10**9))
+        return float(min(int(text.lstrip("0")[:10] or "0"), 10**9))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
-        return None
+        # The asctime form names no zone: it is UTC by definition (RFC 9110 §5.6.7).
+        moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now).total_seconds())

@@ -88,13 +88,30 @@ def step(before: Job, after: Job, *, with_expiry: bool = False) -> Transition:
     return Transition(before, after, guard)
 
 
+def _demand(job: Job, what: str, *phases: Phase) -> None:
+    if job.phase not in phases:
+        raise TransitionNotAllowedError(f"job {job.id} cannot {what} while it is {job.phase}")
+
+
 def note_sent(job: Job, now: datetime) -> Transition:
-    """Note that the queue has taken the message of a queued job: nothing is owed any more."""
+    """Note that the queue has taken the message of a queued job: nothing is owed any more.
+
+    Raises:
+        TransitionNotAllowedError: the job is not queued.
+
+    """
+    _demand(job, "be noted as sent", Phase.QUEUED)
     return step(job, replace(job, sent_at=now, due_at=None))
 
 
 def note_dead_lettered(job: Job, now: datetime) -> Transition:
-    """Note that the dead-letter queue has taken a failed job."""
+    """Note that the dead-letter queue has taken a failed job.
+
+    Raises:
+        TransitionNotAllowedError: the job has not failed.
+
+    """
+    _demand(job, "be noted as dead-lettered", Phase.FAILED)
     return step(job, replace(job, due_at=None, updated_at=now))
 
 
@@ -143,31 +160,44 @@ def finish(
         token: the new fencing token.
         now: when the answer came.
 
+    Raises:
+        TransitionNotAllowedError: the job is not running.
+
     """
+    _demand(job, "end an attempt", Phase.RUNNING)
+    return step(job, _finished(job, outcome, rules, jitter, token, now))
+
+
+def _finished(job: Job, outcome: Outcome, rules: JobRules, jitter: float, token: str, now: datetime) -> Job:
     decision = decide(
         outcome, attempts=job.attempts, max_attempts=job.max_attempts, policy=rules.retry, jitter=jitter
     )
     if isinstance(decision, Succeed):
-        after = replace(
+        return replace(
             _ended(job, Phase.SUCCEEDED, token, now, rules.retention.succeeded_seconds),
             history=_with_attempt(job, outcome, now),
             result=outcome.result,
             last_error=None,
         )
-    elif isinstance(decision, Retry):
-        after = _waiting(job, outcome, decision, rules, token, now)
-    else:
-        after = _failed(job, outcome, decision, rules, token, now)
-    return step(job, after)
+    if isinstance(decision, Retry):
+        return _waiting(job, outcome, decision, rules, token, now)
+    return _failed(job, outcome, decision, rules, token, now)
 
 
 def give_up_lost(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
     """End an attempt whose lease ran out: queued again, or failed when it was the last one.
 
-    The guard includes the lease's end: an owner that extended it meanwhile keeps the job.
+    The guard includes the lease's end: an owner that extended it meanwhile keeps the job. A waiting
+    job that is out of attempts (its limit was lowered by hand) ends here too.
+
+    Raises:
+        TransitionNotAllowedError: the lease is held, or the job is not running and has attempts left.
+
     """
-    ended = finish(job, of_lost_worker(), rules=rules, jitter=0.0, token=token, now=now)
-    after = ended.after
+    is_spent = job.attempts >= job.max_attempts and not job.phase.is_final
+    if job.lease.is_held(now) or not (job.phase is Phase.RUNNING or is_spent):
+        raise TransitionNotAllowedError(f"job {job.id} has no lost attempt while it is {job.phase}")
+    after = _finished(job, of_lost_worker(), rules, 0.0, token, now)
     if after.phase is Phase.RETRYING:
         # The message may be lost with the worker: the relay sends another.
         after = replace(after, phase=Phase.QUEUED, sent_at=None, due_at=now)
@@ -179,7 +209,12 @@ def claim_send(job: Job, *, rules: JobRules, token: str, now: datetime) -> Trans
 
     A new number for the message, since a re-send within five minutes under the old one would
     be dropped as a duplicate by a FIFO queue (SQS: de-duplication interval).
+
+    Raises:
+        TransitionNotAllowedError: the job is running or final.
+
     """
+    _demand(job, "be sent", Phase.SCHEDULED, Phase.QUEUED, Phase.RETRYING)
     after = replace(
         job,
         phase=Phase.QUEUED,
@@ -193,7 +228,13 @@ def claim_send(job: Job, *, rules: JobRules, token: str, now: datetime) -> Trans
 
 
 def claim_dead_letter(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
-    """Take the sending of a failed job's dead letter; the next relay steps in after the grace."""
+    """Take the sending of a failed job's dead letter; the next relay steps in after the grace.
+
+    Raises:
+        TransitionNotAllowedError: the job has not failed.
+
+    """
+    _demand(job, "be dead-lettered", Phase.FAILED)
     due_at = later(now, rules.relay_grace_seconds)
     return step(job, replace(job, due_at=due_at, lease=Lease(token), updated_at=now))
 
@@ -204,7 +245,13 @@ def postpone(job: Job, *, now: datetime, seconds: float) -> Transition:
 
 
 def extend(job: Job, *, expires_at: datetime) -> Transition:
-    """Move the end of the running attempt's lease."""
+    """Move the end of the running attempt's lease.
+
+    Raises:
+        TransitionNotAllowedError: the job is not running.
+
+    """
+    _demand(job, "extend its lease", Phase.RUNNING)
     lease = replace(job.lease, expires_at=expires_at)
     due_at = later(expires_at, _GRACE_AFTER_LEASE_SECONDS)
     return step(job, replace(job, lease=lease, due_at=due_at))

@@ -1,0 +1,1 @@
+"""Benchmarks: measured on this machine, as ratios within one run."""

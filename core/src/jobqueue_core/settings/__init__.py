@@ -1,0 +1,1 @@
+"""Settings: the model, its sources in order, its rules and its reference."""

@@ -1,0 +1,1 @@
+"""The operator: how many workers a queue needs, and whoever runs them."""

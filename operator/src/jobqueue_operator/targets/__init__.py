@@ -1,0 +1,1 @@
+"""Where workers run: one module for each kind of scale target."""

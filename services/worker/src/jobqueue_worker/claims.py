@@ -1,0 +1,119 @@
+"""Claims jobs for messages, many at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobqueue_core.batching import Batcher
+from jobqueue_core.domain.claims import Verdict, judge
+from jobqueue_core.domain.times import later
+from jobqueue_core.domain.transitions import Transition, begin, give_up_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobqueue_core.domain.job import Job
+    from jobqueue_core.domain.transitions import JobRules
+    from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.store import JobStore
+    from jobqueue_worker.held import Held
+
+_BATCH = 50
+_IN_FLIGHT = 2
+# Another worker was quicker: judged anew after this.
+_RACE_WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What to do with a message, and the job as it now stands.
+
+    With RUN the job is claimed and its attempt begun; with EXHAUSTED it has been failed.
+    """
+
+    verdict: Verdict
+    job: Job | None
+    wait_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    job_id: str
+    held: Held
+
+
+class Claimer:
+    """Reads the jobs of a batch of messages in one query and claims those that may run in one write."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        rules: JobRules,
+        clock: Clock,
+        worker_id: str,
+        new_token: Callable[[], str],
+    ) -> None:
+        """Take who claims, and where."""
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._worker_id = worker_id
+        self._new_token = new_token
+        self._batcher: Batcher[_Asked, Claim] = Batcher(
+            self._claim, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+        )
+
+    async def claim(self, job_id: str, held: Held) -> Claim:
+        """Judge the message and claim its job where it may run.
+
+        Raises:
+            StoreUnavailableError: nothing is known and nothing was claimed for certain.
+
+        """
+        return await self._batcher.submit(_Asked(job_id, held))
+
+    async def _claim(self, asked: list[_Asked]) -> list[Claim]:
+        jobs = await self._store.get_many([one.job_id for one in asked])
+        now = self._clock.now()
+        monotonic = self._clock.monotonic()
+        claims: list[Claim] = []
+        writes: dict[int, Transition] = {}
+        taken: set[str] = set()
+        for position, one in enumerate(asked):
+            job = jobs.get(one.job_id)
+            judgement = judge(job, now)
+            claim = Claim(judgement.verdict, job, judgement.wait_seconds)
+            if job is not None and judgement.verdict in (Verdict.RUN, Verdict.EXHAUSTED):
+                if job.id in taken:
+                    # Two messages of one job in one batch: the other one has it.
+                    claim = Claim(Verdict.WAIT, job, _RACE_WAIT_SECONDS)
+                else:
+                    taken.add(job.id)
+                    # The lease ends when the message becomes visible, so that whoever receives it
+                    # next may run it; both are extended together.
+                    lease_seconds = max(0.001, one.held.deadline - monotonic)
+                    writes[position] = (
+                        begin(
+                            job,
+                            owner=self._worker_id,
+                            token=self._new_token(),
+                            expires_at=later(now, lease_seconds),
+                            now=now,
+                        )
+                        if judgement.verdict is Verdict.RUN
+                        else give_up_lost(job, rules=self._rules, token=self._new_token(), now=now)
+                    )
+            claims.append(claim)
+        landed = await self._store.apply(list(writes.values()))
+        for (position, write), is_ours in zip(writes.items(), landed, strict=True):
+            if is_ours:
+                claims[position] = Claim(claims[position].verdict, write.after)
+            else:
+                claims[position] = Claim(Verdict.WAIT, write.before, _RACE_WAIT_SECONDS)
+        return claims
+
+    async def close(self) -> None:
+        """Finish claims under way."""
+        await self._batcher.close()

@@ -1,0 +1,223 @@
+"""The worker: receives, fills its slots, and ends without losing or keeping anything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from jobqueue_core.domain.errors import JobQueueError, StoreUnavailableError
+from jobqueue_worker.intake import messages_ahead, most_held_for_receive, receive_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from jobqueue_core.domain.heartbeat import Heartbeat
+    from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.queue import MessageQueue
+    from jobqueue_core.ports.store import JobStore
+    from jobqueue_worker.attempts import MessageHandler
+    from jobqueue_worker.claims import Claimer
+    from jobqueue_worker.gate import StoreGate
+    from jobqueue_worker.held import Held, Holdings
+    from jobqueue_worker.settle import Settler
+    from jobqueue_worker.stats import WorkerStats
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+# What is released writes one outcome and one change of visibility; more than this is an outage.
+_RELEASE_SECONDS = 5.0
+# A worker is gone when this many heartbeats are missing.
+HEARTBEATS_MISSED = 4
+
+
+class Worker:
+    """One process's worth of slots on one queue."""
+
+    def __init__(  # noqa: PLR0913 - the one wiring point, all by keyword
+        self,
+        *,
+        queue: MessageQueue,
+        store: JobStore,
+        handler: MessageHandler,
+        claimer: Claimer,
+        settler: Settler,
+        holdings: Holdings,
+        gate: StoreGate,
+        stats: WorkerStats,
+        clock: Clock,
+        concurrency: int,
+        receive_wait_seconds: int,
+        drain_seconds: float,
+        heartbeat_seconds: float,
+        on_heartbeat: Callable[[Heartbeat], None],
+    ) -> None:
+        """Take the parts, made for one queue; `on_heartbeat` gets each word of the worker."""
+        self._queue = queue
+        self._store = store
+        self._handler = handler
+        self._claimer = claimer
+        self._settler = settler
+        self._holdings = holdings
+        self._gate = gate
+        self._stats = stats
+        self._clock = clock
+        self._concurrency = concurrency
+        self._receive_wait_seconds = receive_wait_seconds
+        self._drain_seconds = drain_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._on_heartbeat = on_heartbeat
+        self._buffer: asyncio.Queue[Held] = asyncio.Queue()
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._last_turn = clock.monotonic()
+
+    def stop(self) -> None:
+        """Take no more work and end; a second call ends what is running, too."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+
+    def is_alive(self, slack_seconds: float = 60.0) -> bool:
+        """Whether the intake has turned lately (for a liveness probe)."""
+        if self._stopping.is_set() or len(self._holdings) > 0 or not self._gate.is_open:
+            return True
+        return self._clock.monotonic() - self._last_turn < self._receive_wait_seconds + slack_seconds
+
+    async def run(self) -> None:
+        """Work until `stop`, then drain.
+
+        Whatever else ends it is a fault of the program: it is raised, so that the process ends
+        and is started anew rather than standing still.
+        """
+        slots = [asyncio.create_task(self._slot(), name=f"slot-{n}") for n in range(self._concurrency)]
+        intake = asyncio.create_task(self._take_in(), name="intake")
+        keepers = [
+            asyncio.create_task(self._holdings.keep(), name="keeper"),
+            asyncio.create_task(self._beat(), name="heartbeat"),
+        ]
+        stop = asyncio.create_task(self._stopping.wait(), name="stop")
+        tasks = {intake, stop, *keepers, *slots}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await self._drain(intake)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end()
+
+    async def _end(self) -> None:
+        """Flush every batch, outcomes first, and say goodbye."""
+        await self._handler.close()
+        await self._claimer.close()
+        await self._settler.close()
+        await self._gate.close()
+        await self._leave()
+
+    async def _take_in(self) -> None:
+        """Receive whenever there is room, until told to stop; every outage is waited out."""
+        wait_seconds = _FIRST_WAIT_SECONDS
+        while not self._stopping.is_set():
+            self._last_turn = self._clock.monotonic()
+            ahead = messages_ahead(self._concurrency, self._stats.service_seconds)
+            await self._unless_stopped(self._gate.passed())
+            await self._unless_stopped(
+                self._holdings.wait_until_at_most(most_held_for_receive(self._concurrency, ahead))
+            )
+            size = receive_size(len(self._holdings), self._concurrency, ahead)
+            if self._stopping.is_set() or size == 0:
+                continue
+            try:
+                # Never cancelled: what the queue hands out to a request that is gone stays
+                # hidden until its time-out.
+                messages = await self._queue.receive(size, self._receive_wait_seconds)
+            except JobQueueError as error:
+                _log.warning("receive failed", queue=self._queue.name, error=str(error))
+                await self._unless_stopped(self._clock.sleep(wait_seconds))
+                wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+                continue
+            wait_seconds = _FIRST_WAIT_SECONDS
+            for held in self._holdings.add(messages):
+                self._buffer.put_nowait(held)
+
+    async def _slot(self) -> None:
+        while True:
+            held = await self._buffer.get()
+            if self._stopping.is_set():
+                self._settler.hide(held, 0)
+                continue
+            try:
+                await self._handler.handle(held)
+            except StoreUnavailableError as error:
+                self._gate.shut(error)
+                self._holdings.drop(held)
+            except Exception:  # noqa: BLE001 - see below
+                # A fault on one message must not take the others with it: it comes back by itself.
+                _log.exception("message not handled", message_id=held.message.id)
+                self._holdings.drop(held)
+
+    async def _drain(self, intake: asyncio.Task[None]) -> None:
+        """Return what is not begun, let what is begun finish, then release the rest."""
+        self._return_buffered()
+        _log.info("draining", held=len(self._holdings))
+        await self._say(draining=True)
+        done = asyncio.create_task(self._emptied(intake))
+        hurry = asyncio.create_task(self._hurry.wait())
+        limit = asyncio.create_task(self._clock.sleep(self._drain_seconds))
+        try:
+            await asyncio.wait({done, hurry, limit}, return_when=asyncio.FIRST_COMPLETED)
+            if not done.done():
+                _log.warning("releasing what has not finished", held=len(self._holdings))
+                intake.cancel()
+                self._return_buffered()
+                self._holdings.release_all()
+                limit = asyncio.create_task(self._clock.sleep(_RELEASE_SECONDS))
+                await asyncio.wait({done, limit}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (done, hurry, limit):
+                task.cancel()
+
+    async def _emptied(self, intake: asyncio.Task[None]) -> None:
+        """Return when the last receive has ended and nothing is held any more."""
+        await asyncio.wait({intake})
+        self._return_buffered()
+        await self._holdings.wait_until_at_most(0)
+
+    def _return_buffered(self) -> None:
+        while not self._buffer.empty():
+            self._settler.hide(self._buffer.get_nowait(), 0)
+
+    async def _unless_stopped(self, waiting: Coroutine[object, object, None]) -> None:
+        """Await something, or the order to stop."""
+        task = asyncio.ensure_future(waiting)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            task.cancel()
+            stop.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await self._say(draining=self._stopping.is_set())
+            await self._clock.sleep(self._heartbeat_seconds)
+
+    async def _say(self, *, draining: bool) -> None:
+        heartbeat = self._stats.heartbeat(self._clock.now(), draining=draining)
+        self._on_heartbeat(heartbeat)
+        try:
+            await self._store.beat(heartbeat, HEARTBEATS_MISSED * self._heartbeat_seconds)
+        except StoreUnavailableError as error:
+            self._gate.shut(error)
+
+    async def _leave(self) -> None:
+        try:
+            await self._store.leave(self._stats.worker)
+        except StoreUnavailableError as error:
+            _log.warning("heartbeat left behind, it expires", error=str(error))

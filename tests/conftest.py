@@ -1,0 +1,27 @@
+"""Marks every test with its tier, the folder below tests/ that it lies in, and loads the shared fixtures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+TIERS = ("unit", "contract", "integration", "e2e")
+
+pytest_plugins = ["jobqueue_testsupport.fixtures"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder, and run the fast tiers first.
+
+    Raises:
+        pytest.UsageError: a test lies in none of the tiers' folders.
+    """
+    for item in items:
+        tier = item.path.relative_to(TESTS).parts[0]
+        if tier not in TIERS:
+            message = f"{item.nodeid}: tests lie in tests/{{{','.join(TIERS)}}}"
+            raise pytest.UsageError(message)
+        item.add_marker(tier)
+    items.sort(key=lambda item: TIERS.index(item.path.relative_to(TESTS).parts[0]))
