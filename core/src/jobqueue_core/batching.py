@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -33,6 +33,7 @@ class Batcher(Generic[Item, Answer]):
         max_size: int,
         max_in_flight: int = 1,
         linger_seconds: float = 0.0,
+        sleep: Callable[[float], Coroutine[object, object, None]] = asyncio.sleep,
     ) -> None:
         """Configure the batcher.
 
@@ -41,6 +42,7 @@ class Batcher(Generic[Item, Answer]):
             max_size: items in one batch at most.
             max_in_flight: flushes under way at once at most.
             linger_seconds: how long a batch that is not full waits for more.
+            sleep: how it waits (a clock's).
 
         """
         self._flush = flush
@@ -49,7 +51,8 @@ class Batcher(Generic[Item, Answer]):
         self._linger_seconds = linger_seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._flushes: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._sleep = sleep
+        self._timer: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -72,7 +75,7 @@ class Batcher(Generic[Item, Answer]):
         if not self._linger_seconds or len(self._waiting) >= self._max_size:
             self._start_flushes()
         elif self._timer is None:
-            self._timer = loop.call_later(self._linger_seconds, self._linger_over)
+            self._timer = asyncio.create_task(self._linger())
         return future
 
     async def close(self) -> None:
@@ -82,7 +85,8 @@ class Batcher(Generic[Item, Answer]):
             self._start_flushes()
             await asyncio.wait(self._flushes)
 
-    def _linger_over(self) -> None:
+    async def _linger(self) -> None:
+        await self._sleep(self._linger_seconds)
         self._timer = None
         self._start_flushes()
 
@@ -110,12 +114,13 @@ class Batcher(Generic[Item, Answer]):
             if self._waiting and (not self._linger_seconds or len(self._waiting) >= self._max_size):
                 self._start_flushes()
             elif self._waiting and self._timer is None and not self._closed:
-                loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(self._linger_seconds, self._linger_over)
+                self._timer = asyncio.create_task(self._linger())
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._flush([item for item, _ in batch])
+            if len(answers) != len(batch):
+                raise ValueError(f"{len(batch)} items were flushed, {len(answers)} answered")  # noqa: TRY301
         except asyncio.CancelledError:
             for _, future in batch:
                 future.cancel()

@@ -47,10 +47,13 @@ class Sender:
         self._clock = clock
         self._paused_until = 0.0
         self._sends: Batcher[Job, EntryError | None] = Batcher(
-            self._send, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+            # Two calls at once may overtake each other: a FIFO queue is sent to one by one.
+            self._send,
+            max_size=_BATCH,
+            max_in_flight=1 if queue.fifo else _IN_FLIGHT,
         )
         self._notes: Batcher[Transition, None] = Batcher(
-            self._note, max_size=_NOTE_BATCH, linger_seconds=_NOTE_LINGER_SECONDS
+            self._note, max_size=_NOTE_BATCH, linger_seconds=_NOTE_LINGER_SECONDS, sleep=clock.sleep
         )
         self._pending: set[asyncio.Future[EntryError | None] | asyncio.Future[None]] = set()
 

@@ -119,19 +119,27 @@ class MemoryQueue:
     async def receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
         """Take visible messages; wait for one on the clock it was given."""
         self._call()
-        taken = self._take(max_messages)
-        if taken or wait_seconds == 0:
-            return taken
+        deadline = self._clock.monotonic() + wait_seconds
+        while True:
+            taken = self._take(max_messages)
+            left = deadline - self._clock.monotonic()
+            if taken or left <= 0:
+                return taken
+            await self._next_chance(left)
+            self._call()
+
+    async def _next_chance(self, longest: float) -> None:
+        """Wait for an arrival, or until a message that is hidden now comes back."""
+        now = self._clock.monotonic()
+        returns = [stored.visible_at - now for stored in self._messages.values() if stored.visible_at > now]
         self._arrival.clear()
         arrival = asyncio.ensure_future(self._arrival.wait())
-        timer = asyncio.ensure_future(self._clock.sleep(wait_seconds))
+        timer = asyncio.ensure_future(self._clock.sleep(min([longest, *returns])))
         try:
             await asyncio.wait({arrival, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             arrival.cancel()
             timer.cancel()
-        self._call()
-        return self._take(max_messages)
 
     def _take(self, max_messages: int) -> list[Received]:
         now = self._clock.monotonic()
@@ -171,6 +179,8 @@ class MemoryQueue:
             stored = self._by_receipt(receipt)
             if fault is None and stored is not None:
                 del self._messages[stored.id]
+                # Whatever stood behind it in its group may be received now.
+                self._arrival.set()
             answers.append(fault)
         return answers
 
@@ -185,8 +195,7 @@ class MemoryQueue:
                 fault = EntryError("MessageNotInflight", receipt, sender_fault=True)
             if fault is None and stored is not None:
                 stored.visible_at = self._clock.monotonic() + seconds
-                if seconds == 0:
-                    self._arrival.set()
+                self._arrival.set()
             answers.append(fault)
         return answers
 

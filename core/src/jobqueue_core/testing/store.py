@@ -57,7 +57,7 @@ class MemoryJobStore:
 
     def _holder(self, job: Job) -> Job | None:
         if job.idempotency_key is None:
-            return None
+            return self.jobs.get(job.id)
         wanted = (job.queue, job.idempotency_key)
         return next((j for j in self.jobs.values() if (j.queue, j.idempotency_key) == wanted), None)
 

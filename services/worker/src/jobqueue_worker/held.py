@@ -48,6 +48,7 @@ class Held:
         received_at: monotonic seconds.
         deadline: monotonic seconds at which the queue shows the message to others.
         job: as the running attempt knows it; None before an attempt has begun.
+        done: the message has been deleted, nothing of it comes again.
         cut: answered when the call is to be given up.
 
     """
@@ -56,6 +57,7 @@ class Held:
     received_at: float
     deadline: float
     job: Job | None = None
+    done: bool = False
     cut: asyncio.Future[Cut] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def give_up(self, why: Cut) -> None:

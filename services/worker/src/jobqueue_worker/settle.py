@@ -43,13 +43,19 @@ class Settler:
         # Kept, so that nothing under way is garbage-collected.
         self._pending: set[asyncio.Future[EntryError | None]] = set()
         self._deletes: Batcher[str, EntryError | None] = Batcher(
-            queue.delete, max_size=_BATCH, max_in_flight=_IN_FLIGHT, linger_seconds=_DELETE_LINGER_SECONDS
+            queue.delete,
+            max_size=_BATCH,
+            max_in_flight=_IN_FLIGHT,
+            # On a FIFO queue the group behind the message waits.
+            linger_seconds=0.0 if queue.fifo else _DELETE_LINGER_SECONDS,
+            sleep=clock.sleep,
         )
         self._visibilities: Batcher[tuple[str, int], EntryError | None] = Batcher(
             queue.change_visibility,
             max_size=_BATCH,
             max_in_flight=_IN_FLIGHT,
             linger_seconds=_VISIBILITY_LINGER_SECONDS,
+            sleep=clock.sleep,
         )
         self._letters: Batcher[Message, EntryError | None] = Batcher(
             queue.dead_letter, max_size=_BATCH, max_in_flight=_IN_FLIGHT
@@ -57,6 +63,7 @@ class Settler:
 
     def delete(self, held: Held) -> None:
         """Delete the message; returns at once, a slot need not wait for the batch."""
+        held.done = True
         self._holdings.drop(held)
         self._watch("delete", held, self._deletes.submit(held.message.receipt))
 

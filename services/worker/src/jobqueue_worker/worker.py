@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jobqueue_core.domain.errors import JobQueueError, StoreUnavailableError
+from jobqueue_worker.groups import GroupOrder
 from jobqueue_worker.intake import messages_ahead, most_held_for_receive, receive_size
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Worker:
         self._heartbeat_seconds = heartbeat_seconds
         self._on_heartbeat = on_heartbeat
         self._buffer: asyncio.Queue[Held] = asyncio.Queue()
+        self._groups = GroupOrder()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._last_turn = clock.monotonic()
@@ -144,13 +146,15 @@ class Worker:
                 continue
             wait_seconds = _FIRST_WAIT_SECONDS
             for held in self._holdings.add(messages):
-                self._buffer.put_nowait(held)
+                # On a standard queue a group is a matter of fairness, not of order.
+                if not self._queue.fifo or self._groups.admit(held):
+                    self._buffer.put_nowait(held)
 
     async def _slot(self) -> None:
         while True:
             held = await self._buffer.get()
             if self._stopping.is_set():
-                self._settler.hide(held, 0)
+                self._give_back(held)
                 continue
             try:
                 await self._handler.handle(held)
@@ -161,6 +165,22 @@ class Worker:
                 # A fault on one message must not take the others with it: it comes back by itself.
                 _log.exception("message not handled", message_id=held.message.id)
                 self._holdings.drop(held)
+            if self._queue.fifo:
+                self._next_of_group(held)
+
+    def _next_of_group(self, held: Held) -> None:
+        if held.done and not self._stopping.is_set():
+            following = self._groups.leave(held)
+            if following is not None:
+                self._buffer.put_nowait(following)
+        else:
+            for behind in self._groups.break_off(held):
+                self._settler.hide(behind, 0)
+
+    def _give_back(self, held: Held) -> None:
+        self._settler.hide(held, 0)
+        if self._queue.fifo:
+            self._next_of_group(held)
 
     async def _drain(self, intake: asyncio.Task[None]) -> None:
         """Return what is not begun, let what is begun finish, then release the rest."""
@@ -191,7 +211,9 @@ class Worker:
 
     def _return_buffered(self) -> None:
         while not self._buffer.empty():
-            self._settler.hide(self._buffer.get_nowait(), 0)
+            self._give_back(self._buffer.get_nowait())
+        for held in self._groups.break_off_all():
+            self._settler.hide(held, 0)
 
     async def _unless_stopped(self, waiting: Coroutine[object, object, None]) -> None:
         """Await something, or the order to stop."""

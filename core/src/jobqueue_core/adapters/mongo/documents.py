@@ -169,7 +169,8 @@ def _changes(before: Job, after: Job) -> Document:
         if added:
             entries = [_attempt_document(attempt) for attempt in added]
             update["$push"] = {"history": {"$each": entries, "$slice": -HISTORY_LIMIT}}
-    return update
+    # The driver refuses an empty update.
+    return update or {"$set": {"updatedAt": after.updated_at}}
 
 
 def _mutable(job: Job) -> Document:

@@ -75,6 +75,8 @@ class MongoJobStore:
 
     async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
         """Insert in one command; those whose idempotency key is taken give the job that has it."""
+        if not jobs:
+            return []
         taken: set[int] = set()
         with _unavailable("the jobs could not be stored"):
             try:
@@ -91,12 +93,14 @@ class MongoJobStore:
             ]
 
     async def _holder(self, job: Job) -> Job:
-        """Return the stored job that has this one's idempotency key."""
-        where = {"queue": job.queue, "idempotencyKey": job.idempotency_key}
+        """Return the stored job that has this one's idempotency key, or without one its id."""
+        where: Document = {"_id": job.id}
+        if job.idempotency_key is not None:
+            where = {"queue": job.queue, "idempotencyKey": job.idempotency_key}
         document = await self._jobs.find_one(where)
         if document is None:
             # It expired between the insert and this look: a new submission will succeed.
-            msg = f"the job with idempotency key {job.idempotency_key!r} has just expired, submit again"
+            msg = f"the job that stood in the way of {job.id} has just expired, submit again"
             raise StoreUnavailableError(msg)
         return documents.from_document(document)
 
@@ -132,6 +136,8 @@ class MongoJobStore:
 
     async def offer(self, transitions: Sequence[Transition]) -> None:
         """Write the batch in one command."""
+        if not transitions:
+            return
         with _unavailable("the jobs could not be written"):
             await self._jobs.bulk_write([documents.to_update(one) for one in transitions], ordered=False)
 

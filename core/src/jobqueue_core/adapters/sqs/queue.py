@@ -71,7 +71,7 @@ class SqsQueue:
             call = self._connection.client.send_message_batch(QueueUrl=url, Entries=entries)
             return (await self._connection.call(operation, call)).get("Failed", [])
 
-        return await self._in_tens(messages, send_ten)
+        return await self._in_tens(messages, send_ten, in_order=self.fifo)
 
     async def receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
         """Long-poll once."""
@@ -144,10 +144,18 @@ class SqsQueue:
         self,
         items: Sequence[Entry],
         call: Callable[[Sequence[Entry]], Awaitable[list[BatchResultErrorEntryTypeDef]]],
+        *,
+        in_order: bool = False,
     ) -> list[EntryError | None]:
-        """Call once for every ten items; answer for each item in order."""
+        """Call once for every ten items, at once or `in_order`; answer for each item in order."""
         chunks = [items[start : start + BATCH_MAX] for start in range(0, len(items), BATCH_MAX)]
-        results = await asyncio.gather(*(call(chunk) for chunk in chunks), return_exceptions=True)
+        turns = asyncio.Semaphore(1 if in_order else max(1, len(chunks)))
+
+        async def call_in_turn(chunk: Sequence[Entry]) -> list[BatchResultErrorEntryTypeDef]:
+            async with turns:
+                return await call(chunk)
+
+        results = await asyncio.gather(*(call_in_turn(chunk) for chunk in chunks), return_exceptions=True)
         answers: list[EntryError | None] = []
         for chunk, result in zip(chunks, results, strict=True):
             if isinstance(result, QueueUnavailableError):

@@ -1,0 +1,1 @@
+"""What tests share: servers on this machine, fixtures, and factories of jobs."""

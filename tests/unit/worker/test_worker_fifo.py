@@ -1,0 +1,87 @@
+"""Order within a message group."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobqueue_core.domain.job import JobResult, Phase, Status
+from jobqueue_core.domain.outcome import of_answer
+from jobqueue_core.testing.clock import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobqueue_testsupport.worker_rig import Rig
+
+
+@pytest.fixture
+def fifo(make_rig: Callable[..., Rig]) -> Rig:
+    return make_rig(
+        queue_name="jobs.fifo",
+        sqs={"queue_name": "jobs.fifo"},
+        worker={"concurrency": 5, "drain_seconds": 30, "heartbeat_seconds": 5},
+    )
+
+
+async def test_jobs_of_one_key_run_one_after_another_in_order(fifo: Rig) -> None:
+    jobs = await fifo.submit(8, ordering_key="customer-7")
+    await fifo.run_until_idle(calls=8)
+    assert [job_id for job_id, _ in fifo.processor.calls] == [job.id for job in jobs]
+    assert fifo.processor.most_running == 1
+    assert fifo.queue.bodies == []
+
+
+async def test_jobs_of_different_keys_run_side_by_side(fifo: Rig) -> None:
+    slow = await fifo.submit(2, ordering_key="a")
+    quick = await fifo.submit(2, ordering_key="b")
+    held = fifo.processor.hold(slow[0].id)
+    worker, task = fifo.start()
+    await fifo.processor.called(3)
+    await settle()
+    assert [fifo.job(job).status for job in quick] == [Status.SUCCESS] * 2
+    assert fifo.job(slow[1]).attempts == 0
+    held.set()
+    await fifo.processor.called(4)
+    await fifo.stop(worker, task)
+    assert {job.status for job in fifo.store.jobs.values()} == {Status.SUCCESS}
+
+
+async def test_what_stands_behind_a_retry_waits_for_it(fifo: Rig) -> None:
+    first, second, third = await fifo.submit(3, ordering_key="customer-7")
+    fifo.processor.answers[first.id] = [of_answer(503, JobResult(503, ""), retry_after_seconds=60)]
+    worker, task = fifo.start()
+    await fifo.processor.called(1)
+    await fifo.clock.advance(40)
+    assert fifo.processor.calls == [(first.id, 1)]
+    await fifo.clock.advance(40)
+    await fifo.processor.called(4)
+    await fifo.stop(worker, task)
+    assert fifo.processor.calls == [(first.id, 1), (first.id, 2), (second.id, 1), (third.id, 1)]
+
+
+async def test_a_job_that_failed_for_good_does_not_hold_up_its_group(fifo: Rig) -> None:
+    first, second = await fifo.submit(2, ordering_key="customer-7")
+    fifo.processor.answers[first.id] = [of_answer(400, JobResult(400, ""))]
+    await fifo.run_until_idle(calls=2)
+    assert fifo.job(first).status is Status.FAILED
+    assert fifo.job(second).status is Status.SUCCESS
+    (letter,) = fifo.queue.dead
+    assert letter.group_id == "customer-7"
+
+
+async def test_a_drain_returns_what_stands_behind(fifo: Rig) -> None:
+    jobs = await fifo.submit(4, ordering_key="customer-7")
+    held = fifo.processor.hold(jobs[0].id)
+    worker, task = fifo.start()
+    await fifo.processor.called(1)
+    worker.stop()
+    await settle()
+    held.set()
+    await fifo.clock.advance(1)
+    async with asyncio.timeout(5):
+        await task
+    assert [fifo.job(job).phase for job in jobs] == [Phase.SUCCEEDED, *[Phase.QUEUED] * 3]
+    assert (await fifo.queue.counts()).visible == 3
