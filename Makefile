@@ -23,6 +23,7 @@ setup: $(VENV)/.installed ## Make .venv: this repository (editable) and its lock
 	@:
 
 .PHONY: demo
+demo: export JOBQUEUE_DEMO_STARTED := $(shell date +%s)
 demo: setup ## Start the whole system on this machine, submit sample jobs, show them finish (Ctrl-C ends it)
 	@$(BIN)/jobqueue demo $(ARGS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from jobqueue_operator.scaling import Decision, ScalingSpec
 
 WAKE_INTERVAL_SECONDS = 1.0
-"""However often the loop is woken, it observes at most this often."""
+"""However often the loop is woken, it answers at most one wake in this time."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class LocalOperator:
         self._on_decision = on_decision
         self._memory = Memory()
         self._woken = asyncio.Event()
+        self._last_wake = -math.inf
         self._observe_failure: str | None = None
         self.last_decision: Decision | None = None
 
@@ -68,9 +70,8 @@ class LocalOperator:
         while True:
             # Cleared before the reading: a wake during it may tell of something it has missed.
             self._woken.clear()
-            started = self._clock.monotonic()
             await self.tick()
-            await self._pause(started)
+            await self._pause()
 
     async def tick(self) -> Decision | None:
         """Observe, decide and scale once.
@@ -123,8 +124,8 @@ class LocalOperator:
         if self._on_decision is not None:
             self._on_decision(decision)
 
-    async def _pause(self, started: float) -> None:
-        """Wait for the poll or a wake, and in any case until the shortest interval has passed."""
+    async def _pause(self) -> None:
+        """Wait for the poll, or for a wake that is not too soon after the last one."""
         waits = {
             asyncio.ensure_future(self._woken.wait()),
             asyncio.ensure_future(self._clock.sleep(self._poll_seconds)),
@@ -135,10 +136,11 @@ class LocalOperator:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        shortest = min(WAKE_INTERVAL_SECONDS, self._poll_seconds)
-        elapsed = self._clock.monotonic() - started
-        if elapsed < shortest:
-            await self._clock.sleep(shortest - elapsed)
+        if self._woken.is_set():
+            too_soon = self._last_wake + WAKE_INTERVAL_SECONDS - self._clock.monotonic()
+            if too_soon > 0:
+                await self._clock.sleep(min(too_soon, self._poll_seconds))
+            self._last_wake = self._clock.monotonic()
 
 
 def _signature(decision: Decision) -> tuple[object, ...]:

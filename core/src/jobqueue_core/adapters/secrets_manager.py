@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
+from jobqueue_core.adapters.aws import aws_session
 from jobqueue_core.ports.secrets import (
     SecretAccessDeniedError,
     SecretError,
@@ -55,7 +55,7 @@ class SecretsManagerReader:
             SecretError: The secret cannot be read, and why. Neither the message nor its cause has the value.
         """
         try:
-            async with aioboto3.Session().client("secretsmanager", config=self._config) as client:
+            async with aws_session().client("secretsmanager", config=self._config) as client:
                 answer = await client.get_secret_value(SecretId=secret_id)
         except ClientError as error:
             raise _refused(secret_id, error) from error

@@ -84,8 +84,11 @@ class WorkerProcess:
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the worker alone: it ends what it has started itself."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+        # Not by the process object: that looks first whether it has ended, and would take the exit
+        # status away from the event loop's own watcher.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """Send SIGKILL to the worker and to everything in its process group."""

@@ -6,11 +6,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from aiohttp import ClientError as HttpClientError
 from botocore.exceptions import BotoCoreError, ClientError
 
+from jobqueue_core.adapters.aws import aws_session
 from jobqueue_core.domain.errors import QueueUnavailableError
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class SqsConnection:
 
     async def __aenter__(self) -> Self:
         """Open the client; no request is made yet."""
-        session = aioboto3.Session()
-        client = session.client("sqs", config=self._config)
+        client = aws_session().client("sqs", config=self._config)
         self._client = await self._stack.enter_async_context(client)
         return self
 

@@ -1,0 +1,1 @@
+"""What each queue holds and how fast it moves."""

@@ -1,0 +1,131 @@
+"""Accepting jobs: stored first, handed to the queue behind the answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from jobqueue_core.batching import Batcher
+from jobqueue_core.domain.errors import StoreUnavailableError
+from jobqueue_core.domain.job import Job, Phase
+from jobqueue_core.domain.submission import new_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jobqueue_api.upstream import WatchedStore
+    from jobqueue_core.domain.ids import JobIds
+    from jobqueue_core.domain.submission import Submission
+    from jobqueue_core.domain.transitions import JobRules
+    from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.store import Inserted, JobStore
+    from jobqueue_core.sender import Sender
+    from jobqueue_core.telemetry.metrics import Metrics
+
+_BATCH = 200
+_IN_FLIGHT = 2
+# Each failed call may have waited for the driver's time-out: whoever has gathered meanwhile is told at once,
+# and so is everybody until the next try.
+_PAUSE_SECONDS = 0.5
+_WAITING_MAX = 5000
+
+
+class Submissions:
+    """Stores jobs, many clients' in one write, and hands them over."""
+
+    def __init__(  # noqa: PLR0913 - what the wiring gives, by keyword
+        self,
+        *,
+        store: JobStore,
+        watch: WatchedStore,
+        senders: Mapping[str, Sender],
+        rules: Mapping[str, JobRules],
+        clock: Clock,
+        ids: JobIds,
+        new_token: Callable[[], str],
+        metrics: Metrics,
+    ) -> None:
+        """Take the store, and senders and rules by the name of each queue."""
+        self._store = store
+        self._watch = watch
+        self._senders = senders
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._new_token = new_token
+        self._count = {name: metrics.submitted.labels(name).inc for name in rules}
+        self._paused_until = 0.0
+        self._inserts: Batcher[Job, Inserted] = Batcher(
+            self._insert_or_pause, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+        )
+
+    async def submit(self, submission: Submission) -> Inserted:
+        """Return when the job is stored on a majority.
+
+        Raises:
+            StoreUnavailableError: it is not known to be stored.
+
+        """
+        self._check()
+        if self._inserts.depth >= _WAITING_MAX:
+            msg = "too many submissions wait for the database"
+            raise StoreUnavailableError(msg)
+        return await self._inserts.submit(self._job(submission))
+
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Inserted]:
+        """Return when all jobs are stored; answers in order.
+
+        Raises:
+            StoreUnavailableError: not all are known to be stored.
+
+        """
+        self._check()
+        return await self._insert([self._job(submission) for submission in submissions])
+
+    def hand_over(self, jobs: Sequence[Job]) -> None:
+        """Give stored jobs to their queues' senders; those that are scheduled are the relay's."""
+        of_queue: dict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            if job.phase is Phase.QUEUED:
+                of_queue[job.queue].append(job)
+        for name, queued in of_queue.items():
+            self._senders[name].hand_over(queued)
+
+    async def close(self) -> None:
+        """Store what waits, and send it."""
+        await self._inserts.close()
+        for sender in self._senders.values():
+            await sender.close()
+
+    def _check(self) -> None:
+        if not self._watch.prepared:
+            msg = "the database has not been prepared yet"
+            raise StoreUnavailableError(msg)
+
+    def _job(self, submission: Submission) -> Job:
+        now = self._clock.now()
+        return new_job(
+            submission,
+            job_id=self._ids.new(now),
+            token=self._new_token(),
+            rules=self._rules[submission.queue],
+            now=now,
+        )
+
+    async def _insert_or_pause(self, jobs: list[Job]) -> list[Inserted]:
+        if self._clock.monotonic() < self._paused_until:
+            msg = "the database did not answer a moment ago"
+            raise StoreUnavailableError(msg)
+        try:
+            return await self._insert(jobs)
+        except StoreUnavailableError:
+            self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
+            raise
+
+    async def _insert(self, jobs: list[Job]) -> list[Inserted]:
+        answers = await self._store.insert(jobs)
+        created = [answer.job for answer in answers if answer.created]
+        for job in created:
+            self._count[job.queue]()
+        self.hand_over(created)
+        return answers
