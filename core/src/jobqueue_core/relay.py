@@ -110,21 +110,23 @@ class Relay:
         """Look, pay and wait, until cancelled; an outage is waited out."""
         while True:
             try:
-                found = await self.pay_dues()
+                paid = await self.pay_dues()
                 if self._clock.monotonic() >= self._next_audit:
                     self._next_audit = (
                         self._clock.monotonic() + self._settings.lost_after_seconds / _EMPTY_READINGS
                     )
                     await self.audit()
             except StoreUnavailableError as error:
-                found = 0
+                paid = 0
                 _log.warning("relay waits for the store", error=str(error))
-            if found < _BATCH:
+            # More is due when a whole batch was; but against a queue that refuses, haste only
+            # rewrites the store.
+            if paid < _BATCH:
                 # Several relays fall out of step by themselves.
                 await self._clock.sleep(self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def pay_dues(self) -> int:
-        """Pay what is due now; return how many jobs were found due."""
+        """Pay what is due now; return how many jobs were due, less those that could not be paid."""
         now = self._clock.now()
         due = await self._store.due(now, _BATCH)
         if not due:
@@ -137,12 +139,13 @@ class Relay:
                 owed[debt, claim.after.queue].append(claim.after)
                 if debt is _Debt.MESSAGE and claim.before.phase is not Phase.SCHEDULED:
                     self._observer.relay_resent(claim.after.queue, 1)
+        unpaid = 0
         for (debt, name), jobs in owed.items():
             if debt is _Debt.MESSAGE:
-                await self._send(name, jobs)
+                unpaid += await self._send(name, jobs)
             elif debt is _Debt.DEAD_LETTER:
-                await self._dead_letter(name, jobs)
-        return len(due)
+                unpaid += await self._dead_letter(name, jobs)
+        return len(due) - unpaid
 
     def _claim(self, job: Job, now: datetime) -> tuple[_Debt, Transition]:
         """Return what the job is owed and the write that makes paying it our business."""
@@ -158,15 +161,15 @@ class Relay:
             return _Debt.NOTHING, give_up_lost(job, rules=rules, token=self._new_token(), now=now)
         return _Debt.MESSAGE, claim_send(job, rules=rules, token=self._new_token(), now=now)
 
-    async def _send(self, name: str, jobs: Sequence[Job]) -> None:
+    async def _send(self, name: str, jobs: Sequence[Job]) -> int:
         queue = self._queues[name]
         messages = [encode(job, fifo=queue.fifo) for job in jobs]
-        await self._pay(name, jobs, messages, queue.send, note_sent)
+        return await self._pay(name, jobs, messages, queue.send, note_sent)
 
-    async def _dead_letter(self, name: str, jobs: Sequence[Job]) -> None:
+    async def _dead_letter(self, name: str, jobs: Sequence[Job]) -> int:
         queue = self._queues[name]
         messages = [dead_letter(job, fifo=queue.fifo) for job in jobs]
-        await self._pay(name, jobs, messages, queue.dead_letter, note_dead_lettered)
+        return await self._pay(name, jobs, messages, queue.dead_letter, note_dead_lettered)
 
     async def _pay(
         self,
@@ -175,13 +178,13 @@ class Relay:
         messages: Sequence[Message],
         send: Callable[[Sequence[Message]], Awaitable[list[EntryError | None]]],
         note: Callable[[Job, datetime], Transition],
-    ) -> None:
+    ) -> int:
+        """Send and note what was sent; return how many were not, which are due again after the grace."""
         try:
             answers = await send(messages)
         except JobQueueError as error:
-            # Due again after the grace.
             _log.warning("relay could not send", queue=name, jobs=len(jobs), error=str(error))
-            return
+            return len(jobs)
         now = self._clock.now()
         paid = [note(job, now) for job, answer in zip(jobs, answers, strict=True) if answer is None]
         refused = [answer for answer in answers if answer is not None]
@@ -189,6 +192,7 @@ class Relay:
             _log.warning("relay: messages refused", queue=name, refused=len(refused), code=refused[0].code)
         if paid:
             await self._store.offer(paid)
+        return len(refused)
 
     async def audit(self) -> None:
         """Look for messages that a queue has lost."""
