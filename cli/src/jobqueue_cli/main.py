@@ -114,7 +114,7 @@ def demo(
 @app.command()
 def version() -> None:
     """Print the version."""
-    from jobqueue_core.telemetry.metrics import build_version  # noqa: PLC0415 -- as above
+    from jobqueue_core.build import build_version  # noqa: PLC0415 -- as above
 
     typer.echo(f"jobqueue {build_version()}")
 

@@ -49,7 +49,7 @@ class Batcher(Generic[Item, Answer]):
         self._max_size = max_size
         self._max_in_flight = max_in_flight
         self._linger_seconds = linger_seconds
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer] | None]] = deque()
         self._flushes: set[asyncio.Task[None]] = set()
         self._sleep = sleep
         self._timer: asyncio.Task[None] | None = None
@@ -67,16 +67,27 @@ class Batcher(Generic[Item, Answer]):
             BatcherClosedError: the batcher is closed.
 
         """
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._add(item, future)
+        return future
+
+    def post(self, item: Item) -> None:
+        """Add an item whose answer nobody waits for; a flush that fails has to tell of it itself.
+
+        Raises:
+            BatcherClosedError: the batcher is closed.
+
+        """
+        self._add(item, None)
+
+    def _add(self, item: Item, future: asyncio.Future[Answer] | None) -> None:
         if self._closed:
             raise BatcherClosedError
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, future))
         if not self._linger_seconds or len(self._waiting) >= self._max_size:
             self._start_flushes()
         elif self._timer is None:
             self._timer = asyncio.create_task(self._linger())
-        return future
 
     async def close(self) -> None:
         """Flush what waits and return when the last flush has ended."""
@@ -116,20 +127,21 @@ class Batcher(Generic[Item, Answer]):
             elif self._waiting and self._timer is None and not self._closed:
                 self._timer = asyncio.create_task(self._linger())
 
-    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer] | None]]) -> None:
         try:
             answers = await self._flush([item for item, _ in batch])
             if len(answers) != len(batch):
                 raise ValueError(f"{len(batch)} items were flushed, {len(answers)} answered")  # noqa: TRY301
         except asyncio.CancelledError:
             for _, future in batch:
-                future.cancel()
+                if future is not None:
+                    future.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - every submitter gets it, none is lost
             for _, future in batch:
-                if not future.done():
+                if future is not None and not future.done():
                     future.set_exception(error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
+            if future is not None and not future.done():
                 future.set_result(answer)

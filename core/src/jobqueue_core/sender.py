@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jobqueue_core.batching import Batcher
-from jobqueue_core.domain.errors import JobQueueError, QueueUnavailableError
+from jobqueue_core.domain.errors import JobQueueError, QueueUnavailableError, StoreUnavailableError
 from jobqueue_core.domain.message import encode
-from jobqueue_core.domain.transitions import Transition, note_sent
+from jobqueue_core.domain.transitions import note_sent
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
     from jobqueue_core.domain.job import Job
@@ -52,17 +51,16 @@ class Sender:
             max_size=_BATCH,
             max_in_flight=1 if queue.fifo else _IN_FLIGHT,
         )
-        self._notes: Batcher[Transition, None] = Batcher(
+        self._notes: Batcher[Job, None] = Batcher(
             self._note, max_size=_NOTE_BATCH, linger_seconds=_NOTE_LINGER_SECONDS, sleep=clock.sleep
         )
-        self._pending: set[asyncio.Future[EntryError | None] | asyncio.Future[None]] = set()
 
     def hand_over(self, jobs: Sequence[Job]) -> None:
         """Take queued jobs that have just been stored; returns at once."""
         if self._clock.monotonic() < self._paused_until:
             return
         for job in jobs[: max(0, _WAITING_MAX - self._sends.depth)]:
-            self._keep(self._sends.submit(job))
+            self._sends.post(job)
 
     async def close(self) -> None:
         """Send and note what waits."""
@@ -79,10 +77,9 @@ class Sender:
             self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
             _log.warning("send failed, left to the relay", queue=self._queue.name, error=str(error))
             raise
-        now = self._clock.now()
         for job, answer in zip(jobs, answers, strict=True):
             if answer is None:
-                self._keep(self._notes.submit(note_sent(job, now)))
+                self._notes.post(job)
             else:
                 _log.warning(
                     "message refused, left to the relay",
@@ -93,17 +90,12 @@ class Sender:
                 )
         return answers
 
-    async def _note(self, notes: list[Transition]) -> list[None]:
-        await self._store.offer(notes)
-        return [None] * len(notes)
-
-    def _keep(self, future: asyncio.Future[EntryError | None] | asyncio.Future[None]) -> None:
-        self._pending.add(future)
-        future.add_done_callback(self._done)
-
-    def _done(self, future: asyncio.Future[EntryError | None] | asyncio.Future[None]) -> None:
-        self._pending.discard(future)
-        # Looked at, so that asyncio does not report it as never retrieved: it has been logged,
-        # and a note that failed costs one message more.
-        if not future.cancelled():
-            future.exception()
+    async def _note(self, jobs: list[Job]) -> list[None]:
+        # One time for all of them: notes that say the same are one write.
+        now = self._clock.now()
+        try:
+            await self._store.offer([note_sent(job, now) for job in jobs])
+        except StoreUnavailableError as error:
+            # Costs one message more, which has no effect.
+            _log.warning("sends not noted, the relay repeats them", jobs=len(jobs), error=str(error))
+        return [None] * len(jobs)

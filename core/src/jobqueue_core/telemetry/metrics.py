@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from jobqueue_core.build import build_version
 
 if TYPE_CHECKING:
     from jobqueue_core.domain.heartbeat import Heartbeat
@@ -106,11 +107,3 @@ class Metrics:
     def render(self) -> bytes:
         """Return the metrics in the OpenMetrics text format."""
         return cast("bytes", generate_latest(self.registry))  # type: ignore[no-untyped-call] # of prometheus-client
-
-
-def build_version() -> str:
-    """Return the installed version of the product."""
-    try:
-        return version("jobqueue-core")
-    except PackageNotFoundError:
-        return "unknown"

@@ -20,8 +20,8 @@ from jobqueue_api.submission.batch import BatchAnswer, BatchRequest
 from jobqueue_api.submission.routes import add_submission_routes
 from jobqueue_api.submission.schemas import Accepted, JobRequest
 from jobqueue_api.validation import field_errors
+from jobqueue_core.build import build_version
 from jobqueue_core.domain.errors import StoreUnavailableError
-from jobqueue_core.telemetry.metrics import build_version
 
 if TYPE_CHECKING:
     from jobqueue_api.bootstrap import Parts

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
 from pymongo import UpdateOne
 
@@ -21,7 +22,7 @@ from jobqueue_core.domain.job import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from jobqueue_core.adapters.mongo.drivers import Document
@@ -57,7 +58,8 @@ def _fields(job: Job) -> Document:
         "idempotencyKey": job.idempotency_key,
         "fingerprint": job.fingerprint,
         "traceparent": job.traceparent,
-        **_mutable(job),
+        "status": job.status.value,
+        **{name: _encoded(getattr(job, attribute)) for attribute, name in _STEPPED},
     }
 
 
@@ -143,21 +145,24 @@ def to_update(transition: Transition) -> UpdateOne:
     }
     if guard.with_expiry:
         where["lease.expiresAt"] = guard.lease_expires_at
-    return UpdateOne(where, _changes(transition.before, transition.after))
+    return UpdateOne(where, changes(transition.before, transition.after))
 
 
-def _changes(before: Job, after: Job) -> Document:
+def changes(before: Job, after: Job) -> Document:
     """Return an update document of what differs, so that a write is as small as the step."""
-    old, new = _mutable(before), _mutable(after)
     assign: Document = {}
     remove: Document = {}
-    for name, value in new.items():
-        if value == old[name]:
+    for attribute, name in _STEPPED:
+        value = getattr(after, attribute)
+        # A step shares with the job before it whatever it leaves alone.
+        if value is getattr(before, attribute):
             continue
         if value is None and name in _ABSENT_WHEN_NONE:
             remove[name] = ""
         else:
-            assign[name] = value
+            assign[name] = _encoded(value)
+    if "phase" in assign:
+        assign["status"] = after.status.value
     update: Document = {}
     if assign:
         update["$set"] = assign
@@ -173,25 +178,48 @@ def _changes(before: Job, after: Job) -> Document:
     return update or {"$set": {"updatedAt": after.updated_at}}
 
 
-def _mutable(job: Job) -> Document:
-    """Return the fields that a step may change."""
-    return {
-        "status": job.status.value,
-        "phase": job.phase.value,
-        "attempts": job.attempts,
-        "updatedAt": job.updated_at,
-        "runAt": job.run_at,
-        "sentAt": job.sent_at,
-        "sends": job.sends,
-        "dueAt": job.due_at,
-        "lease": {"owner": job.lease.owner, "token": job.lease.token, "expiresAt": job.lease.expires_at},
-        "startedAt": job.started_at,
-        "finishedAt": job.finished_at,
-        "expireAt": job.expire_at,
-        "lastError": job.last_error and {"message": job.last_error.message, "code": job.last_error.code},
-        "result": job.result
-        and {"code": job.result.code, "body": job.result.body, "truncated": job.result.truncated},
-    }
+# The attributes that a step may change, and their fields.
+_STEPPED = (
+    ("phase", "phase"),
+    ("attempts", "attempts"),
+    ("updated_at", "updatedAt"),
+    ("run_at", "runAt"),
+    ("sent_at", "sentAt"),
+    ("sends", "sends"),
+    ("due_at", "dueAt"),
+    ("lease", "lease"),
+    ("started_at", "startedAt"),
+    ("finished_at", "finishedAt"),
+    ("expire_at", "expireAt"),
+    ("last_error", "lastError"),
+    ("result", "result"),
+)
+
+
+def _lease_document(lease: Lease) -> Document:
+    return {"owner": lease.owner, "token": lease.token, "expiresAt": lease.expires_at}
+
+
+def _error_document(error: JobError) -> Document:
+    return {"message": error.message, "code": error.code}
+
+
+def _result_document(result: JobResult) -> Document:
+    return {"code": result.code, "body": result.body, "truncated": result.truncated}
+
+
+# By exact type, which is quicker than asking each value what it is.
+_ENCODERS: dict[type, Callable[[Any], object]] = {
+    Phase: attrgetter("value"),
+    Lease: _lease_document,
+    JobError: _error_document,
+    JobResult: _result_document,
+}
+
+
+def _encoded(value: object) -> object:
+    encode = _ENCODERS.get(type(value))
+    return value if encode is None else encode(value)
 
 
 def heartbeat_document(heartbeat: Heartbeat, expire_at: datetime) -> Document:

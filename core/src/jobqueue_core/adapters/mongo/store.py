@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from jobqueue_core.adapters.mongo import documents
 from jobqueue_core.adapters.mongo.indexes import GUARD_INDEX, INDEXES, JOBS, WORKERS
+from jobqueue_core.adapters.mongo.notes import to_updates
 from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.ids import lowest_id_at
@@ -135,11 +136,11 @@ class MongoJobStore:
         return [_landed(transition.after, stored.get(transition.before.id)) for transition in transitions]
 
     async def offer(self, transitions: Sequence[Transition]) -> None:
-        """Write the batch in one command."""
+        """Write the batch in one command, notes that say the same in one statement."""
         if not transitions:
             return
         with _unavailable("the jobs could not be written"):
-            await self._jobs.bulk_write([documents.to_update(one) for one in transitions], ordered=False)
+            await self._jobs.bulk_write(to_updates(transitions), ordered=False)
 
     async def page(self, which: JobFilter, *, limit: int, before: str | None = None) -> list[Job]:
         """Read one page by an index that gives the order."""
