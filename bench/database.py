@@ -2,8 +2,8 @@
 
     python -m bench.database --uri mongodb://… --jobs 2000 --batch 10 --pipelines 4
 
-Read a batch of jobs, claim them, write their outcomes: the very documents and guards of a worker, made
-before the clock starts, so that little but the server and its driver is at work. Prints one JSON object.
+Read a batch of jobs, claim them, write their outcomes: by the store's own methods, with the very steps of a
+worker, decided before the clock starts. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from bench.figures import BenchError
-from jobqueue_core.adapters.mongo.documents import to_document, to_update
 from jobqueue_core.adapters.mongo.drivers import open_driver
-from jobqueue_core.adapters.mongo.indexes import JOBS
 from jobqueue_core.adapters.mongo.store import MongoJobStore
 from jobqueue_core.assembly import new_token
 from jobqueue_core.domain.ids import JobIds
@@ -36,13 +34,11 @@ from jobqueue_core.domain.transitions import JobRules, Retention, begin, finish,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pymongo import UpdateOne
-    from pymongo.asynchronous.collection import AsyncCollection
-
-    from jobqueue_core.adapters.mongo.drivers import Document
     from jobqueue_core.domain.job import Job
+    from jobqueue_core.domain.transitions import Transition
 
 _LEASE_SECONDS = 60.0
+_INSERT = 200
 _RULES = JobRules(
     retry=RetryPolicy(
         max_attempts=3, initial_seconds=2, max_seconds=300, factor=2, retry_after_max_seconds=3600
@@ -51,16 +47,25 @@ _RULES = JobRules(
 )
 
 
-def _writes(job: Job) -> tuple[UpdateOne, UpdateOne]:
-    """Return the claim of a sent job and the outcome of its first attempt."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    ids: list[str]
+    claims: list[Transition]
+    ends: list[Transition]
+
+
+def _batch(jobs: Sequence[Job]) -> _Batch:
+    """Return the steps of sent jobs that are claimed together and succeed in their first attempt."""
     now = to_milliseconds(datetime.now(UTC))
-    claim = begin(
-        job, owner="bench-worker", token=new_token(), expires_at=later(now, _LEASE_SECONDS), now=now
-    )
+    token, expires_at = new_token(), later(now, _LEASE_SECONDS)
+    claims = [begin(job, owner="bench-worker", token=token, expires_at=expires_at, now=now) for job in jobs]
+    return _Batch([job.id for job in jobs], claims, [_end(claim.after, later(now, 0.1)) for claim in claims])
+
+
+def _end(job: Job, now: datetime) -> Transition:
     body = json.dumps({"jobId": job.id, "attempt": 1, "status": 200})
     outcome = of_answer(200, JobResult(200, body, truncated=False), None)
-    end = finish(claim.after, outcome, rules=_RULES, jitter=0.0, token=new_token(), now=later(now, 0.1))
-    return to_update(claim), to_update(end)
+    return finish(job, outcome, rules=_RULES, jitter=0.0, token=new_token(), now=now)
 
 
 def _jobs(count: int, payload: dict[str, object]) -> list[Job]:
@@ -71,43 +76,33 @@ def _jobs(count: int, payload: dict[str, object]) -> list[Job]:
         new_job(submission, job_id=ids.new(now), token=new_token(), rules=_RULES, now=now)
         for _ in range(count)
     ]
-    return [replace(note_sent(job, now).after) for job in made]
+    return [note_sent(job, now).after for job in made]
 
 
-async def _pipeline(
-    jobs: AsyncCollection[Document], batches: Sequence[tuple[list[str], list[UpdateOne], list[UpdateOne]]]
-) -> None:
-    for ids, claims, ends in batches:
-        found = await jobs.find({"_id": {"$in": ids}}).to_list()
-        claimed = await jobs.bulk_write(claims, ordered=False)
-        ended = await jobs.bulk_write(ends, ordered=False)
-        if not len(found) == claimed.matched_count == ended.matched_count == len(ids):
+async def _pipeline(store: MongoJobStore, batches: Sequence[_Batch]) -> None:
+    for batch in batches:
+        found = await store.get_many(batch.ids)
+        claimed = await store.apply(batch.claims)
+        ended = await store.apply(batch.ends)
+        if not (len(found) == len(batch.ids) and all(claimed) and all(ended)):
             raise BenchError(
-                f"of {len(ids)} jobs {len(found)} were read, {claimed.matched_count} claimed, "
-                f"{ended.matched_count} ended"
+                f"of {len(batch.ids)} jobs {len(found)} were read, {sum(claimed)} claimed, {sum(ended)} ended"
             )
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Fill a fresh database, run the operations, return how fast they were."""
-    driver = open_driver("pymongo", arguments.uri, arguments.database)
-    store = MongoJobStore(driver, guard_index=True)
+    store = MongoJobStore(open_driver("pymongo", arguments.uri, arguments.database), guard_index=True)
     try:
         await store.prepare()
-        collection = driver.collection(JOBS)
         jobs = _jobs(arguments.jobs, json.loads(arguments.payload))
-        for start in range(0, len(jobs), 200):
-            await collection.insert_many([to_document(job) for job in jobs[start : start + 200]])
-        batches = []
-        for start in range(0, len(jobs), arguments.batch):
-            batch = jobs[start : start + arguments.batch]
-            writes = [_writes(job) for job in batch]
-            batches.append(
-                ([job.id for job in batch], [claim for claim, _ in writes], [end for _, end in writes])
-            )
+        for start in range(0, len(jobs), _INSERT):
+            await store.insert(jobs[start : start + _INSERT])
+        starts = range(0, len(jobs), arguments.batch)
+        batches = [_batch(jobs[start : start + arguments.batch]) for start in starts]
         started, cpu_before = time.monotonic(), time.process_time()
         lanes = arguments.pipelines
-        await asyncio.gather(*(_pipeline(collection, batches[lane::lanes]) for lane in range(lanes)))
+        await asyncio.gather(*(_pipeline(store, batches[lane::lanes]) for lane in range(lanes)))
         ended = time.monotonic()
         return {
             "jobs": len(jobs),

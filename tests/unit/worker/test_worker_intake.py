@@ -16,8 +16,8 @@ from jobqueue_worker.intake import messages_ahead, most_held_for_receive, receiv
         (10, 30.0, 0),
         (10, 5.0, 1),
         (10, 0.5, 10),
-        (50, 0.1, 10),
-        (1, 0.0, 10),
+        (50, 0.1, 20),
+        (1, 0.0, 20),
         (1, 1.0, 0),
     ],
 )
@@ -37,6 +37,8 @@ def test_only_quick_jobs_are_received_ahead(
         (50, 50, 10, 10),
         (51, 50, 10, 0),
         (60, 50, 10, 0),
+        (60, 50, 20, 10),
+        (61, 50, 20, 0),
         (0, 100, 0, 10),
     ],
 )
@@ -44,7 +46,7 @@ def test_a_receive_asks_for_what_fits(held: int, concurrency: int, ahead: int, s
     assert receive_size(held, concurrency, ahead) == size
 
 
-@given(held=st.integers(0, 2000), concurrency=st.integers(1, 1000), ahead=st.integers(0, 10))
+@given(held=st.integers(0, 2000), concurrency=st.integers(1, 1000), ahead=st.integers(0, 20))
 def test_it_never_holds_more_than_slots_and_what_is_ahead(held: int, concurrency: int, ahead: int) -> None:
     size = receive_size(held, concurrency, ahead)
     assert 0 <= size <= 10

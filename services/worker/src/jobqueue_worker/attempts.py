@@ -19,7 +19,7 @@ from jobqueue_core.domain.transitions import Transition, finish
 from jobqueue_worker.held import Cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from jobqueue_core.domain.job import Job
     from jobqueue_core.domain.transitions import JobRules
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _BATCH = 50
-_IN_FLIGHT = 2
+# One at a time: what comes meanwhile makes the next batch fuller and all of them cheaper.
+_IN_FLIGHT = 1
 
 
 class MessageHandler:
@@ -71,20 +72,31 @@ class MessageHandler:
             store.apply, max_size=_BATCH, max_in_flight=_IN_FLIGHT
         )
 
-    async def handle(self, held: Held) -> None:
-        """Do what the message asks for; afterwards it is held no longer."""
+    async def handle(self, held: Held) -> Coroutine[object, object, None] | None:
+        """Do what the message asks for; afterwards it is held no longer.
+
+        Returns:
+            What is left to do once the external service has answered, if it was called: it needs
+            no slot, since a slot is for a call.
+
+        """
         try:
             job_id = decode(held.message.body)
         except MessageFormatError as error:
             await self._settler.dead_letter_foreign(held, str(error))
-            return
+            return None
         claim = await self._claim(job_id, held)
         if claim is None:
-            return
+            return None
+        if claim.verdict is Verdict.RUN and claim.job is not None:
+            return await self._attempt(claim.job, held)
+        await self._dispose(job_id, claim, held)
+        return None
+
+    async def _dispose(self, job_id: str, claim: Claim, held: Held) -> None:
+        """End a message whose job is not to be run."""
         job = claim.job
-        if claim.verdict is Verdict.RUN and job is not None:
-            await self._attempt(job, held)
-        elif claim.verdict is Verdict.DROP:
+        if claim.verdict is Verdict.DROP:
             self._settler.delete(held)
         elif claim.verdict is Verdict.WAIT:
             self._settler.hide(held, claim.wait_seconds)
@@ -124,7 +136,7 @@ class MessageHandler:
         else:
             self._settler.hide(held, 0)
 
-    async def _attempt(self, job: Job, held: Held) -> None:
+    async def _attempt(self, job: Job, held: Held) -> Coroutine[object, object, None]:
         held.job = job
         self._stats.began(job)
         began = self._clock.monotonic()
@@ -132,15 +144,19 @@ class MessageHandler:
             outcome = await self._call(job, held)
         finally:
             self._stats.ended()
+        return self._conclude(held, job, outcome, self._clock.monotonic() - began)
+
+    async def _conclude(self, held: Held, job: Job, outcome: Outcome | None, seconds: float) -> None:
+        """Record the outcome, then settle the message."""
         if outcome is None:
             _log.warning("attempt abandoned, the job is not ours any more", job_id=job.id)
             self._holdings.drop(held)
             return
-        seconds = self._clock.monotonic() - began
         now = self._clock.now()
         # The lease may have been extended since the claim: the newest state is the one to end.
+        job = held.job or job
         transition = finish(
-            held.job, outcome, rules=self._rules, jitter=self._jitter(), token=self._new_token(), now=now
+            job, outcome, rules=self._rules, jitter=self._jitter(), token=self._new_token(), now=now
         )
         if not await self._record(transition, held):
             _log.warning("outcome dropped, the job is not ours any more", job_id=job.id, attempt=job.attempts)

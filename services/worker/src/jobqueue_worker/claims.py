@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from jobqueue_worker.held import Held
 
 _BATCH = 50
-_IN_FLIGHT = 2
+# One at a time: what comes meanwhile makes the next batch fuller and all of them cheaper.
+_IN_FLIGHT = 1
 # Another worker was quicker: judged anew after this.
 _RACE_WAIT_SECONDS = 1.0
 
@@ -77,7 +78,11 @@ class Claimer:
     async def _claim(self, asked: list[_Asked]) -> list[Claim]:
         jobs = await self._store.get_many([one.job_id for one in asked])
         now = self._clock.now()
-        monotonic = self._clock.monotonic()
+        # One lease for the whole batch, so that its claims are one write. It ends when the first
+        # of the messages becomes visible: whoever receives that next may run it.
+        deadline = min(one.held.deadline for one in asked)
+        expires_at = later(now, max(0.001, deadline - self._clock.monotonic()))
+        token = self._new_token()
         claims: list[Claim] = []
         writes: dict[int, Transition] = {}
         taken: set[str] = set()
@@ -91,19 +96,12 @@ class Claimer:
                     claim = Claim(Verdict.WAIT, job, _RACE_WAIT_SECONDS)
                 else:
                     taken.add(job.id)
-                    # The lease ends when the message becomes visible, so that whoever receives it
-                    # next may run it; both are extended together.
-                    lease_seconds = max(0.001, one.held.deadline - monotonic)
+                    # Message and lease are extended together from here on.
+                    one.held.deadline = deadline
                     writes[position] = (
-                        begin(
-                            job,
-                            owner=self._worker_id,
-                            token=self._new_token(),
-                            expires_at=later(now, lease_seconds),
-                            now=now,
-                        )
+                        begin(job, owner=self._worker_id, token=token, expires_at=expires_at, now=now)
                         if judgement.verdict is Verdict.RUN
-                        else give_up_lost(job, rules=self._rules, token=self._new_token(), now=now)
+                        else give_up_lost(job, rules=self._rules, token=token, now=now)
                     )
             claims.append(claim)
         landed = await self._store.apply(list(writes.values()))

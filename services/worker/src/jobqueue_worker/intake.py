@@ -8,6 +8,8 @@ from math import floor
 RECEIVE_MAX = 10
 # What is received ahead of a free slot is begun within about this time.
 _AHEAD_SECONDS = 0.5
+# One batch to begin with while the next one is fetched and the last outcomes are written.
+_AHEAD_MAX = 2 * RECEIVE_MAX
 
 
 def messages_ahead(concurrency: int, service_seconds: float | None) -> int:
@@ -24,18 +26,22 @@ def messages_ahead(concurrency: int, service_seconds: float | None) -> int:
     if service_seconds is None:
         return 0
     begun_per_second = concurrency / max(service_seconds, 0.001)
-    return min(RECEIVE_MAX, floor(begun_per_second * _AHEAD_SECONDS))
+    return min(_AHEAD_MAX, floor(begun_per_second * _AHEAD_SECONDS))
 
 
 def receive_size(held: int, concurrency: int, ahead: int) -> int:
     """Return how many messages to ask for now; 0: wait until more of what is held is done.
 
-    With messages held ahead the receive waits until a whole batch of that size fits.
+    With messages held ahead the receive waits until a whole batch fits.
     """
     room = concurrency + ahead - held
-    return min(RECEIVE_MAX, room) if room >= max(1, ahead) else 0
+    return min(RECEIVE_MAX, room) if room >= _least_room(ahead) else 0
 
 
 def most_held_for_receive(concurrency: int, ahead: int) -> int:
     """Return the number of held messages at or below which `receive_size` is positive."""
-    return concurrency + ahead - max(1, ahead)
+    return concurrency + ahead - _least_room(ahead)
+
+
+def _least_room(ahead: int) -> int:
+    return max(1, min(RECEIVE_MAX, ahead))

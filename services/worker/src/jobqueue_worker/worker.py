@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jobqueue_worker.held import Held, Holdings
     from jobqueue_worker.settle import Settler
     from jobqueue_worker.stats import WorkerStats
+
+Rest = TypeVar("Rest")
 
 _log = structlog.get_logger(__name__)
 
@@ -73,6 +75,7 @@ class Worker:
         self._on_heartbeat = on_heartbeat
         self._buffer: asyncio.Queue[Held] = asyncio.Queue()
         self._groups = GroupOrder()
+        self._conclusions: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._last_turn = clock.monotonic()
@@ -109,6 +112,7 @@ class Worker:
                 task.result()
             await self._drain(intake)
         finally:
+            tasks |= self._conclusions
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,17 +160,32 @@ class Worker:
             if self._stopping.is_set():
                 self._give_back(held)
                 continue
-            try:
-                await self._handler.handle(held)
-            except StoreUnavailableError as error:
-                self._gate.shut(error)
-                self._holdings.drop(held)
-            except Exception:  # noqa: BLE001 - see below
-                # A fault on one message must not take the others with it: it comes back by itself.
-                _log.exception("message not handled", message_id=held.message.id)
-                self._holdings.drop(held)
-            if self._queue.fifo:
-                self._next_of_group(held)
+            rest = await self._tolerated(held, self._handler.handle(held))
+            if rest is None:
+                self._ended(held)
+            else:
+                conclusion = asyncio.create_task(self._conclude(held, rest))
+                self._conclusions.add(conclusion)
+                conclusion.add_done_callback(self._conclusions.discard)
+
+    async def _conclude(self, held: Held, rest: Coroutine[object, object, None]) -> None:
+        await self._tolerated(held, rest)
+        self._ended(held)
+
+    async def _tolerated(self, held: Held, doing: Coroutine[object, object, Rest]) -> Rest | None:
+        """Do a part of the work on one message; its failure must not take the others with it."""
+        try:
+            return await doing
+        except StoreUnavailableError as error:
+            self._gate.shut(error)
+        except Exception:  # noqa: BLE001 - logged; the message comes back by itself
+            _log.exception("message not handled", message_id=held.message.id)
+        self._holdings.drop(held)
+        return None
+
+    def _ended(self, held: Held) -> None:
+        if self._queue.fifo:
+            self._next_of_group(held)
 
     def _next_of_group(self, held: Held) -> None:
         if held.done and not self._stopping.is_set():
@@ -179,8 +198,7 @@ class Worker:
 
     def _give_back(self, held: Held) -> None:
         self._settler.hide(held, 0)
-        if self._queue.fifo:
-            self._next_of_group(held)
+        self._ended(held)
 
     async def _drain(self, intake: asyncio.Task[None]) -> None:
         """Return what is not begun, let what is begun finish, then release the rest."""

@@ -1,12 +1,10 @@
-"""Jobs and heartbeats as documents, and a transition as an update."""
+"""Jobs and heartbeats as documents, and the difference of two jobs as an update."""
 
 from __future__ import annotations
 
 import json
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
-
-from pymongo import UpdateOne
 
 from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.job import (
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobqueue_core.adapters.mongo.drivers import Document
-    from jobqueue_core.domain.transitions import Transition
 
 # Fields that are left out of the document rather than stored as null: the sparse and partial
 # indexes hold only jobs that have them.
@@ -133,19 +130,6 @@ def _attempt(entry: Mapping[str, object]) -> Attempt:
         error=cast("str | None", entry["error"]),
         next_attempt_at=cast("datetime | None", entry["nextAttemptAt"]),
     )
-
-
-def to_update(transition: Transition) -> UpdateOne:
-    """Return the guarded write of a transition: by `_id`, status, token and, where asked, lease end."""
-    guard = transition.guard
-    where: Document = {
-        "_id": transition.before.id,
-        "status": guard.status.value,
-        "lease.token": guard.token,
-    }
-    if guard.with_expiry:
-        where["lease.expiresAt"] = guard.lease_expires_at
-    return UpdateOne(where, changes(transition.before, transition.after))
 
 
 def changes(before: Job, after: Job) -> Document:

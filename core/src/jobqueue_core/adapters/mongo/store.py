@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from jobqueue_core.adapters.mongo import documents
 from jobqueue_core.adapters.mongo.indexes import GUARD_INDEX, INDEXES, JOBS, WORKERS
-from jobqueue_core.adapters.mongo.notes import to_updates
+from jobqueue_core.adapters.mongo.updates import to_updates
 from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.ids import lowest_id_at
@@ -118,17 +118,16 @@ class MongoJobStore:
         return {document["_id"]: documents.from_document(document) for document in found}
 
     async def apply(self, transitions: Sequence[Transition]) -> list[bool]:
-        """Write the batch in one command, each entry an atomic guarded update by `_id`.
+        """Write the batch in one command, each job by an atomic guarded update.
 
-        The answer of a batch says only how many matched; where not all did, the tokens are read
-        back. That also makes it safe to apply the same transition again after a lost answer.
+        The answer of a batch says only how many were modified; where not all were, the tokens are
+        read back. That also makes it safe to apply the same transition again after a lost answer.
         """
         if not transitions:
             return []
         with _unavailable("the jobs could not be written"):
-            updates = [documents.to_update(transition) for transition in transitions]
-            result = await self._jobs.bulk_write(updates, ordered=False)
-            if result.matched_count == len(transitions):
+            result = await self._jobs.bulk_write(to_updates(transitions), ordered=False)
+            if result.modified_count == len(transitions):
                 return [True] * len(transitions)
             ids = [transition.before.id for transition in transitions]
             found = await self._jobs.find({"_id": {"$in": ids}}, _TRANSITION_FIELDS).to_list()
@@ -136,7 +135,7 @@ class MongoJobStore:
         return [_landed(transition.after, stored.get(transition.before.id)) for transition in transitions]
 
     async def offer(self, transitions: Sequence[Transition]) -> None:
-        """Write the batch in one command, notes that say the same in one statement."""
+        """Write the batch in one command."""
         if not transitions:
             return
         with _unavailable("the jobs could not be written"):
