@@ -15,15 +15,16 @@ from bench.figures import BenchError, Figure, Section, summary
 from bench.stack import HOST, RECEIVE_WAIT_SECONDS, Stack, opened_stack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from types_aiobotocore_sqs import SQSClient
 
 _GOAL_SECONDS = 0.020
 _ARRIVAL_SECONDS = 15.0
 _WARM_UP = 5
-# Longer than a delete is held back for company (0.1 s), and never in step with the queue's own ticks.
-_PAUSE_SECONDS = (0.25, 0.45)
+# Longer than a delete is held back for company (0.1 s), shorter than a long poll, two of the embedded
+# queue's ticks of 0.1 s wide.
+_PAUSE_SECONDS = (0.4, 0.6)
 _BARE_QUEUE = "bare"
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -93,7 +94,7 @@ async def _bare_receiver(sqs: SQSClient, waiting: dict[str, asyncio.Future[float
 
 
 async def measure(*, quick: bool) -> Section:
-    """Post single jobs and send single messages, in turns.
+    """Post single jobs and send single messages, side by side.
 
     Raises:
         BenchError: a job or a message did not arrive.
@@ -108,20 +109,41 @@ async def measure(*, quick: bool) -> Section:
             _bare_receiver(stack.sqs_client, waiting) as url,
             httpx.AsyncClient(base_url=f"http://{HOST}:{api_port}", trust_env=False) as api,
         ):
-            jobs: list[float] = []
-            answers: list[float] = []
-            bare: list[float] = []
-            for number in range(_WARM_UP + rounds):
-                through, answer = await _one_job(api, waiting, f"job-{number}")
-                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
-                alone = await _one_message(stack.sqs_client, url, waiting, f"message-{number}")
-                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
-                if number >= _WARM_UP:
-                    jobs.append(through)
-                    answers.append(answer)
-                    bare.append(alone)
-        lost = await _lost(stack, _WARM_UP + rounds)
+            count = _WARM_UP + rounds
+
+            async def job(probe: str) -> tuple[float, float]:
+                return await _one_job(api, waiting, f"job-{probe}")
+
+            async def message(probe: str) -> tuple[float, float]:
+                return await _one_message(stack.sqs_client, url, waiting, f"message-{probe}")
+
+            through, alone = await asyncio.gather(_spaced(job, rounds), _spaced(message, rounds))
+        lost = await _lost(stack, count)
+    jobs, answers = zip(*through, strict=True)
+    bare, _ = zip(*alone, strict=True)
     return _section(jobs, answers, bare, lost)
+
+
+async def _spaced(
+    send: Callable[[str], Awaitable[tuple[float, float]]], rounds: int
+) -> list[tuple[float, float]]:
+    """Send one after the other, each a while after the one before has arrived.
+
+    The receiver's long poll began at that arrival, and the embedded queue looks at it in ticks from then on:
+    pauses spread evenly over whole ticks meet each part of a tick equally often, which leaves little of the
+    medians to chance.
+    """
+    shortest, longest = _PAUSE_SECONDS
+    pauses = [shortest + (longest - shortest) * (number + 0.5) / rounds for number in range(rounds)]
+    random.shuffle(pauses)
+    for number in range(_WARM_UP):
+        await send(f"warm-up-{number}")
+        await asyncio.sleep(shortest)
+    found: list[tuple[float, float]] = []
+    for number, pause in enumerate(pauses):
+        await asyncio.sleep(pause)
+        found.append(await send(str(number)))
+    return found
 
 
 async def _one_job(
@@ -139,11 +161,13 @@ async def _one_job(
 
 async def _one_message(
     sqs: SQSClient, url: str, waiting: dict[str, asyncio.Future[float]], probe: str
-) -> float:
+) -> tuple[float, float]:
+    """Return the seconds from the request to the receipt, and to the queue's answer."""
     arrival = waiting[probe] = asyncio.get_running_loop().create_future()
     sent = time.perf_counter()
     await sqs.send_message(QueueUrl=url, MessageBody=probe)
-    return await _arrived(arrival, probe) - sent
+    answered = time.perf_counter()
+    return await _arrived(arrival, probe) - sent, answered - sent
 
 
 async def _arrived(arrival: asyncio.Future[float], probe: str) -> float:
@@ -159,7 +183,9 @@ async def _lost(stack: Stack, posted: int) -> tuple[str, ...]:
     return () if finished == posted else (f"{posted} jobs posted, {finished} finished in one attempt",)
 
 
-def _section(jobs: list[float], answers: list[float], bare: list[float], lost: tuple[str, ...]) -> Section:
+def _section(
+    jobs: Sequence[float], answers: Sequence[float], bare: Sequence[float], lost: tuple[str, ...]
+) -> Section:
     ours, floor, answer = summary(jobs), summary(bare), summary(answers)
     more = ours["p50"] - floor["p50"]
     return Section(

@@ -53,6 +53,7 @@ class Batcher(Generic[Item, Answer]):
         self._flushes: set[asyncio.Task[None]] = set()
         self._sleep = sleep
         self._timer: asyncio.Task[None] | None = None
+        self._unstarted = 0
         self._closed = False
 
     @property
@@ -84,37 +85,48 @@ class Batcher(Generic[Item, Answer]):
         if self._closed:
             raise BatcherClosedError
         self._waiting.append((item, future))
-        if not self._linger_seconds or len(self._waiting) >= self._max_size:
-            self._start_flushes()
-        elif self._timer is None:
-            self._timer = asyncio.create_task(self._linger())
+        self._start_flushes()
 
     async def close(self) -> None:
         """Flush what waits and return when the last flush has ended."""
         self._closed = True
         while self._waiting or self._flushes:
-            self._start_flushes()
+            self._start_flushes(even_partial=True)
             await asyncio.wait(self._flushes)
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _linger(self) -> None:
         await self._sleep(self._linger_seconds)
         self._timer = None
-        self._start_flushes()
+        self._start_flushes(even_partial=True)
 
-    def _start_flushes(self) -> None:
-        while self._waiting and len(self._flushes) < self._max_in_flight:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+    def _start_flushes(self, *, even_partial: bool = False) -> None:
+        """Start what may be started now.
+
+        Full batches at once. One that is not full only when nothing is under way, since it fills
+        while something is; with a linger only when that is over.
+        """
+        while len(self._flushes) < self._max_in_flight:
+            left = len(self._waiting) - self._unstarted * self._max_size
+            is_full = left >= self._max_size
+            is_idle = not self._flushes and not self._linger_seconds
+            if left <= 0 or not (is_full or is_idle or even_partial):
+                break
             # The batch is taken inside the task, which first runs when this turn of the loop
             # is over: whatever else is submitted in the same turn goes along.
-            task = asyncio.create_task(self._run())
-            self._flushes.add(task)
-            if len(self._waiting) <= self._max_size * len(self._flushes):
-                break
+            self._unstarted += 1
+            self._flushes.add(asyncio.create_task(self._run()))
+        if self._linger_seconds and self._waiting and not self._closed and self._timer is None:
+            self._timer = asyncio.create_task(self._linger())
 
     async def _run(self) -> None:
+        self._unstarted -= 1
         batch = [self._waiting.popleft() for _ in range(min(self._max_size, len(self._waiting)))]
+        if self._timer is not None and not self._waiting:
+            # It was for these: the next item begins a time of its own.
+            self._timer.cancel()
+            self._timer = None
         try:
             if batch:
                 await self._settle(batch)
@@ -122,10 +134,7 @@ class Batcher(Generic[Item, Answer]):
             task = asyncio.current_task()
             if task is not None:
                 self._flushes.discard(task)
-            if self._waiting and (not self._linger_seconds or len(self._waiting) >= self._max_size):
-                self._start_flushes()
-            elif self._waiting and self._timer is None and not self._closed:
-                self._timer = asyncio.create_task(self._linger())
+            self._start_flushes()
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer] | None]]) -> None:
         try:

@@ -28,6 +28,7 @@ from jobqueue_core.domain.transitions import (
     claim_send,
     extend,
     finish,
+    give_back,
     give_up_lost,
     note_dead_lettered,
     note_sent,
@@ -61,6 +62,7 @@ STEPS: dict[str, Step] = {
     "note_dead_lettered": note_dead_lettered,
     "begin": lambda job, now: begin(job, owner="w", token="t2", expires_at=later(now, 60), now=now),
     "finish": lambda job, now: finish(job, OK, rules=RULES, jitter=0.0, token="t2", now=now),
+    "give_back": lambda job, now: give_back(job, token="t2", now=now),
     "give_up_lost": lambda job, now: give_up_lost(job, rules=RULES, token="t2", now=now),
     "claim_send": lambda job, now: claim_send(job, rules=RULES, token="t2", now=now),
     "claim_dead_letter": lambda job, now: claim_dead_letter(job, rules=RULES, token="t2", now=now),
@@ -75,6 +77,7 @@ ALLOWED: dict[str, set[Phase]] = {
     "note_dead_lettered": {Phase.FAILED},
     "begin": UNFINISHED,
     "finish": {Phase.RUNNING},
+    "give_back": {Phase.RUNNING},
     "give_up_lost": {Phase.RUNNING},
     "claim_send": UNFINISHED - {Phase.RUNNING},
     "claim_dead_letter": {Phase.FAILED},
@@ -130,6 +133,13 @@ def test_no_attempt_begins_before_its_time(job_factory: JobFactory) -> None:
 def test_no_attempt_begins_beyond_the_limit(job_factory: JobFactory) -> None:
     with pytest.raises(TransitionNotAllowedError):
         STEPS["begin"](job_factory(attempts=3), START)
+
+
+def test_an_attempt_given_back_does_not_count(job_factory: JobFactory) -> None:
+    job = job_factory(Phase.QUEUED, sent_at=START, due_at=None)
+    begun = begin(job, owner="w", token="t2", expires_at=later(START, 60), now=START).after
+    after = give_back(begun, token="t3", now=later(START, 1)).after
+    assert after == replace(job, lease=Lease("t3"), updated_at=later(START, 1))
 
 
 def test_a_message_sent_is_owed_no_more(job_factory: JobFactory) -> None:

@@ -261,6 +261,30 @@ async def test_a_drain_lets_what_runs_finish_and_returns_the_rest_at_once(rig: R
     assert (await rig.queue.counts()).visible == 4, "nobody waits for a visibility time-out"
 
 
+async def test_a_drain_returns_what_is_claimed_ahead_without_counting_an_attempt(rig: Rig) -> None:
+    quick = await rig.submit(3)
+    worker, task = rig.start()
+    await rig.processor.called(3)
+    await settle()
+    jobs = await rig.submit(9)
+    for job in jobs:
+        rig.processor.hold(job.id)
+    await rig.processor.called(5)
+    await settle()
+    assert sum(rig.job(job).phase is Phase.RUNNING for job in jobs) == 9, "claimed while the slots are taken"
+    worker.stop()
+    await settle()
+    for job in jobs:
+        rig.processor.hold(job.id).set()
+    await rig.clock.advance(20)
+    async with asyncio.timeout(5):
+        await task
+    assert {rig.job(job).status for job in quick} == {Status.SUCCESS}
+    states = sorted((rig.job(job).phase, rig.job(job).attempts) for job in jobs)
+    assert states == [(Phase.QUEUED, 0)] * 7 + [(Phase.SUCCEEDED, 1)] * 2
+    assert (await rig.queue.counts()).visible == 7
+
+
 async def test_past_the_grace_what_runs_is_released_for_another_worker(
     make_rig: Callable[..., Rig],
 ) -> None:

@@ -14,10 +14,10 @@ from jobqueue_worker.intake import messages_ahead, most_held_for_receive, receiv
     [
         (10, None, 0),
         (10, 30.0, 0),
-        (10, 5.0, 1),
-        (10, 0.5, 10),
-        (50, 0.1, 20),
-        (1, 0.0, 20),
+        (10, 1.0, 1),
+        (10, 0.1, 10),
+        (50, 0.1, 50),
+        (1, 0.0, 50),
         (1, 1.0, 0),
     ],
 )
@@ -46,7 +46,7 @@ def test_a_receive_asks_for_what_fits(held: int, concurrency: int, ahead: int, s
     assert receive_size(held, concurrency, ahead) == size
 
 
-@given(held=st.integers(0, 2000), concurrency=st.integers(1, 1000), ahead=st.integers(0, 20))
+@given(held=st.integers(0, 2000), concurrency=st.integers(1, 1000), ahead=st.integers(0, 50))
 def test_it_never_holds_more_than_slots_and_what_is_ahead(held: int, concurrency: int, ahead: int) -> None:
     size = receive_size(held, concurrency, ahead)
     assert 0 <= size <= 10

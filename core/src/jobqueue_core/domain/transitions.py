@@ -184,6 +184,28 @@ def _finished(job: Job, outcome: Outcome, rules: JobRules, jitter: float, token:
     return _failed(job, outcome, decision, rules, token, now)
 
 
+def give_back(job: Job, *, token: str, now: datetime) -> Transition:
+    """Undo the beginning of an attempt whose call was never made: it does not count.
+
+    The message is still there and shows again: nothing is owed.
+
+    Raises:
+        TransitionNotAllowedError: the job is not running.
+
+    """
+    _demand(job, "be given back", Phase.RUNNING)
+    after = replace(
+        job,
+        phase=Phase.QUEUED,
+        attempts=job.attempts - 1,
+        lease=Lease(token),
+        started_at=None,
+        due_at=None,
+        updated_at=now,
+    )
+    return step(job, after)
+
+
 def give_up_lost(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transition:
     """End an attempt whose lease ran out: queued again, or failed when it was the last one.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from jobqueue_api.problems import Kind, Problem
 
 if TYPE_CHECKING:
@@ -19,13 +21,25 @@ async def read_json_body(request: Request, headers: Mapping[bytes, bytes]) -> by
         Problem: it is of another media type, or too large.
 
     """
-    body = await request.body()
+    body = await _whole(request)
     if body:
         media_type = headers.get(b"content-type")
         if media_type is not None and not is_json(media_type):
             raise Problem(
                 Kind.UNSUPPORTED_MEDIA_TYPE, "Send the header Content-Type: application/json, or none."
             )
+    return body
+
+
+async def _whole(request: Request) -> bytes:
+    """Read the body; nearly always it is there in one piece."""
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        message = await request.receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
     return body
 
 

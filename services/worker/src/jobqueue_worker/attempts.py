@@ -15,7 +15,7 @@ from jobqueue_core.domain.job import Phase
 from jobqueue_core.domain.message import decode
 from jobqueue_core.domain.outcome import Outcome, of_stopped_worker
 from jobqueue_core.domain.times import seconds_until
-from jobqueue_core.domain.transitions import Transition, finish
+from jobqueue_core.domain.transitions import Transition, finish, give_back
 from jobqueue_worker.held import Cut
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobqueue_worker.gate import StoreGate
     from jobqueue_worker.held import Held, Holdings
     from jobqueue_worker.settle import Settler
+    from jobqueue_worker.slots import Slots
     from jobqueue_worker.stats import WorkerStats
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class MessageHandler:
         *,
         store: JobStore,
         processor: Processor,
+        slots: Slots,
         claimer: Claimer,
         settler: Settler,
         holdings: Holdings,
@@ -59,6 +61,7 @@ class MessageHandler:
     ) -> None:
         """Take the parts; `jitter` gives uniform random numbers in [0, 1)."""
         self._processor = processor
+        self._slots = slots
         self._claimer = claimer
         self._settler = settler
         self._holdings = holdings
@@ -75,9 +78,10 @@ class MessageHandler:
     async def handle(self, held: Held) -> Coroutine[object, object, None] | None:
         """Do what the message asks for; afterwards it is held no longer.
 
+        The job is claimed before a slot is free, so that the slot then has only the call to make.
+
         Returns:
-            What is left to do once the external service has answered, if it was called: it needs
-            no slot, since a slot is for a call.
+            What is left to do once the external service has answered, if it was called.
 
         """
         try:
@@ -138,13 +142,21 @@ class MessageHandler:
 
     async def _attempt(self, job: Job, held: Held) -> Coroutine[object, object, None]:
         held.job = job
-        self._stats.began(job)
-        began = self._clock.monotonic()
+        if not await self._slots.take():
+            return self._give_back(held, job)
         try:
+            self._stats.began(job)
+            began = self._clock.monotonic()
             outcome = await self._call(job, held)
         finally:
             self._stats.ended()
+            self._slots.give_back()
         return self._conclude(held, job, outcome, self._clock.monotonic() - began)
+
+    async def _give_back(self, held: Held, job: Job) -> None:
+        """Return a job that was claimed and never called, the worker being told to stop."""
+        await self._record(give_back(held.job or job, token=self._new_token(), now=self._clock.now()), held)
+        self._settler.hide(held, 0)
 
     async def _conclude(self, held: Held, job: Job, outcome: Outcome | None, seconds: float) -> None:
         """Record the outcome, then settle the message."""
@@ -178,7 +190,9 @@ class MessageHandler:
         await self._settle(after, held)
 
     async def _call(self, job: Job, held: Held) -> Outcome | None:
-        """Call the service; None when the job was lost meanwhile."""
+        """Call the service; None when the job is not ours any more."""
+        if held.cut.done():
+            return None if held.cut.result() is Cut.LOST else of_stopped_worker()
         call = asyncio.ensure_future(self._processor.call(job))
         either: set[asyncio.Future[Outcome] | asyncio.Future[Cut]] = {call, held.cut}
         try:

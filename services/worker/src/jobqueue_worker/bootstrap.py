@@ -18,6 +18,7 @@ from jobqueue_worker.claims import Claimer
 from jobqueue_worker.gate import StoreGate
 from jobqueue_worker.held import Holdings
 from jobqueue_worker.settle import Settler
+from jobqueue_worker.slots import Slots
 from jobqueue_worker.stats import WorkerStats
 from jobqueue_worker.worker import Worker
 
@@ -80,11 +81,13 @@ def make_worker(
         metrics=metrics,
         started_at=clock.now(),
     )
+    slots = Slots(queue_settings.concurrency)
     claimer = Claimer(store=store, rules=rules, clock=clock, worker_id=name, new_token=new_token)
     settler = Settler(queue, store, holdings, clock)
     handler = MessageHandler(
         store=store,
         processor=processor,
+        slots=slots,
         claimer=claimer,
         settler=settler,
         holdings=holdings,
@@ -98,6 +101,7 @@ def make_worker(
         queue=queue,
         store=store,
         handler=handler,
+        slots=slots,
         claimer=claimer,
         settler=settler,
         holdings=holdings,

@@ -7,9 +7,10 @@ from math import floor
 # SQS: messages in one receive.
 RECEIVE_MAX = 10
 # What is received ahead of a free slot is begun within about this time.
-_AHEAD_SECONDS = 0.5
-# One batch to begin with while the next one is fetched and the last outcomes are written.
-_AHEAD_MAX = 2 * RECEIVE_MAX
+_AHEAD_SECONDS = 0.1
+# Beyond it nothing is gained: some batches on the way from the queue to a slot, and as many outcomes
+# on the way to the store.
+AHEAD_MAX = 5 * RECEIVE_MAX
 
 
 def messages_ahead(concurrency: int, service_seconds: float | None) -> int:
@@ -26,7 +27,7 @@ def messages_ahead(concurrency: int, service_seconds: float | None) -> int:
     if service_seconds is None:
         return 0
     begun_per_second = concurrency / max(service_seconds, 0.001)
-    return min(_AHEAD_MAX, floor(begun_per_second * _AHEAD_SECONDS))
+    return min(AHEAD_MAX, floor(begun_per_second * _AHEAD_SECONDS))
 
 
 def receive_size(held: int, concurrency: int, ahead: int) -> int:

@@ -9,7 +9,7 @@ import structlog
 
 from jobqueue_core.domain.errors import JobQueueError, StoreUnavailableError
 from jobqueue_worker.groups import GroupOrder
-from jobqueue_worker.intake import messages_ahead, most_held_for_receive, receive_size
+from jobqueue_worker.intake import AHEAD_MAX, messages_ahead, most_held_for_receive, receive_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobqueue_worker.gate import StoreGate
     from jobqueue_worker.held import Held, Holdings
     from jobqueue_worker.settle import Settler
+    from jobqueue_worker.slots import Slots
     from jobqueue_worker.stats import WorkerStats
 
 Rest = TypeVar("Rest")
@@ -46,6 +47,7 @@ class Worker:
         queue: MessageQueue,
         store: JobStore,
         handler: MessageHandler,
+        slots: Slots,
         claimer: Claimer,
         settler: Settler,
         holdings: Holdings,
@@ -73,6 +75,7 @@ class Worker:
         self._drain_seconds = drain_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._on_heartbeat = on_heartbeat
+        self._slots = slots
         self._buffer: asyncio.Queue[Held] = asyncio.Queue()
         self._groups = GroupOrder()
         self._conclusions: set[asyncio.Task[None]] = set()
@@ -98,14 +101,18 @@ class Worker:
         Whatever else ends it is a fault of the program: it is raised, so that the process ends
         and is started anew rather than standing still.
         """
-        slots = [asyncio.create_task(self._slot(), name=f"slot-{n}") for n in range(self._concurrency)]
+        # As many as may be held: each takes a message up to its call, for which it needs a slot.
+        handlers = [
+            asyncio.create_task(self._handle(), name=f"handler-{n}")
+            for n in range(self._concurrency + AHEAD_MAX)
+        ]
         intake = asyncio.create_task(self._take_in(), name="intake")
         keepers = [
             asyncio.create_task(self._holdings.keep(), name="keeper"),
             asyncio.create_task(self._beat(), name="heartbeat"),
         ]
         stop = asyncio.create_task(self._stopping.wait(), name="stop")
-        tasks = {intake, stop, *keepers, *slots}
+        tasks = {intake, stop, *keepers, *handlers}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -154,7 +161,7 @@ class Worker:
                 if not self._queue.fifo or self._groups.admit(held):
                     self._buffer.put_nowait(held)
 
-    async def _slot(self) -> None:
+    async def _handle(self) -> None:
         while True:
             held = await self._buffer.get()
             if self._stopping.is_set():
@@ -202,6 +209,7 @@ class Worker:
 
     async def _drain(self, intake: asyncio.Task[None]) -> None:
         """Return what is not begun, let what is begun finish, then release the rest."""
+        self._slots.close()
         self._return_buffered()
         _log.info("draining", held=len(self._holdings))
         await self._say(draining=True)

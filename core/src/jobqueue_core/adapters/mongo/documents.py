@@ -1,4 +1,4 @@
-"""Jobs and heartbeats as documents, and the difference of two jobs as an update."""
+"""Jobs and heartbeats as documents, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.job import (
-    HISTORY_LIMIT,
     Attempt,
     AttemptOutcome,
     Job,
@@ -27,40 +26,41 @@ if TYPE_CHECKING:
 
 # Fields that are left out of the document rather than stored as null: the sparse and partial
 # indexes hold only jobs that have them.
-_ABSENT_WHEN_NONE = frozenset({"dueAt", "expireAt", "idempotencyKey"})
+ABSENT_WHEN_NONE = frozenset({"dueAt", "expireAt", "idempotencyKey"})
+
+
+# Made once: `json.dumps` with separators makes one a call.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def to_document(job: Job) -> Document:
     """Return the document of a job (contract: the `jobs` collection)."""
-    document = _fields(job)
-    for name in _ABSENT_WHEN_NONE:
-        if document[name] is None:
-            del document[name]
-    document["_id"] = job.id
-    document["history"] = [_attempt_document(attempt) for attempt in job.history]
-    return document
-
-
-def _fields(job: Job) -> Document:
-    """Return every field but the id and the history."""
-    return {
+    document = {
+        "_id": job.id,
         "queue": job.queue,
         # As JSON text: a payload may have keys ("$where", "a.b") and numbers that BSON has not.
-        "payload": json.dumps(job.payload, separators=(",", ":")),
+        "payload": _to_json(job.payload),
         "maxAttempts": job.max_attempts,
         "createdAt": job.created_at,
         "timeoutSeconds": job.timeout_seconds,
         "orderingKey": job.ordering_key,
-        "labels": dict(job.labels),
+        "labels": job.labels,
         "idempotencyKey": job.idempotency_key,
         "fingerprint": job.fingerprint,
         "traceparent": job.traceparent,
         "status": job.status.value,
-        **{name: _encoded(getattr(job, attribute)) for attribute, name in _STEPPED},
+        "history": [attempt_document(attempt) for attempt in job.history],
     }
+    for attribute, name in STEPPED:
+        document[name] = encoded(getattr(job, attribute))
+    for name in ABSENT_WHEN_NONE:
+        if document[name] is None:
+            del document[name]
+    return document
 
 
-def _attempt_document(attempt: Attempt) -> Document:
+def attempt_document(attempt: Attempt) -> Document:
+    """Return an entry of the history."""
     return {
         "number": attempt.number,
         "outcome": attempt.outcome.value,
@@ -132,38 +132,8 @@ def _attempt(entry: Mapping[str, object]) -> Attempt:
     )
 
 
-def changes(before: Job, after: Job) -> Document:
-    """Return an update document of what differs, so that a write is as small as the step."""
-    assign: Document = {}
-    remove: Document = {}
-    for attribute, name in _STEPPED:
-        value = getattr(after, attribute)
-        # A step shares with the job before it whatever it leaves alone.
-        if value is getattr(before, attribute):
-            continue
-        if value is None and name in _ABSENT_WHEN_NONE:
-            remove[name] = ""
-        else:
-            assign[name] = _encoded(value)
-    if "phase" in assign:
-        assign["status"] = after.status.value
-    update: Document = {}
-    if assign:
-        update["$set"] = assign
-    if remove:
-        update["$unset"] = remove
-    if after.history is not before.history:
-        kept = len(before.history)
-        added = after.history[kept:] if after.history[:kept] == before.history else after.history[-1:]
-        if added:
-            entries = [_attempt_document(attempt) for attempt in added]
-            update["$push"] = {"history": {"$each": entries, "$slice": -HISTORY_LIMIT}}
-    # The driver refuses an empty update.
-    return update or {"$set": {"updatedAt": after.updated_at}}
-
-
 # The attributes that a step may change, and their fields.
-_STEPPED = (
+STEPPED = (
     ("phase", "phase"),
     ("attempts", "attempts"),
     ("updated_at", "updatedAt"),
@@ -201,7 +171,8 @@ _ENCODERS: dict[type, Callable[[Any], object]] = {
 }
 
 
-def _encoded(value: object) -> object:
+def encoded(value: object) -> object:
+    """Return a value of a job as it stands in its document."""
     encode = _ENCODERS.get(type(value))
     return value if encode is None else encode(value)
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from jobqueue_core.sender import Sender
     from jobqueue_core.telemetry.metrics import Metrics
 
-_BATCH = 200
+# Small enough that the database works on one batch while the next is read from its clients: in one big batch
+# all of them would wait for it together. 64 clients: 2,290/s in batches of 64, 2,900/s in batches of 32.
+_BATCH = 32
 _IN_FLIGHT = 2
 # Each failed call may have waited for the driver's time-out: whoever has gathered meanwhile is told at once,
 # and so is everybody until the next try.
