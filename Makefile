@@ -13,6 +13,8 @@ ifndef PYTHON
 PYTHON := $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 endif
+# Half of the tests wait for a process or a server; two at a time fill two cores.
+TEST_PROCESSES ?= 2
 PARTS := core services/api services/worker operator cli
 PROJECTS := $(PARTS:%=%/pyproject.toml)
 
@@ -35,7 +37,7 @@ up: setup ## Start the whole system on this machine and keep it up (ARGS="--port
 
 .PHONY: test
 test: setup ## Run every tier that this machine can run; say what was not run, and why (ARGS="-k name")
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Run the unit tests only

@@ -394,21 +394,3 @@ async def test_many_submitters_of_one_key_get_one_job(store: JobStore, job_facto
     answers = [answer for (answer,) in await asyncio.gather(*(store.insert([job]) for job in jobs))]
     assert sum(answer.created for answer in answers) == 1
     assert len({answer.job.id for answer in answers}) == 1
-
-
-async def test_notes_that_say_the_same_are_written_where_their_guard_holds(
-    store: JobStore, job_factory: JobFactory
-) -> None:
-    jobs = job_factory.many(250)
-    await have(store, *jobs)
-    claimed = begin(jobs[7], owner="w", token="mine", expires_at=IN_A_MINUTE, now=START)
-    cancelled = cancel(jobs[130], rules=RULES, token="gone", now=START)
-    assert await store.apply([claimed, cancelled]) == [True, True]
-
-    sent_at = later(START, 1)
-    await store.offer([note_sent(job, sent_at) for job in jobs])
-
-    expected = {job.id: replace(job, sent_at=sent_at, due_at=None) for job in jobs}
-    expected[jobs[7].id] = claimed.after
-    expected[jobs[130].id] = cancelled.after
-    assert await store.get_many([job.id for job in jobs]) == expected

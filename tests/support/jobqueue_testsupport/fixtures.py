@@ -20,6 +20,13 @@ from jobqueue_testsupport.server import EmbeddedMongo, EmbeddedServer, EmbeddedS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import Protocol
+
+    class _Node(Protocol):
+        """A process of pytest-xdist, as seen from the first one."""
+
+        config: pytest.Config
+
 
 MONGO_VARIABLE = "JOBQUEUE_TEST_MONGO_URI"
 AWS_VARIABLE = "AWS_ENDPOINT_URL"
@@ -40,6 +47,23 @@ settings.load_profile("jobqueue")
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the report."""
     config.stash[REPORT] = BackendReport()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where pytest-xdist shares out the tests: hand the report of this process to the first one."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        report = session.config.stash[REPORT]
+        output["backends"] = (report.used, report.not_run)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: _Node) -> None:
+    """Take the report of a process that has ended."""
+    used, not_run = getattr(node, "workeroutput", {}).get("backends", ({}, {}))
+    report = node.config.stash[REPORT]
+    report.used |= used
+    report.not_run |= not_run
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobqueue_core.domain.ids import JobIds
 from jobqueue_core.domain.job import Attempt, AttemptOutcome, JobError, JobResult, Phase
 from jobqueue_core.testing.clock import START
 from jobqueue_testsupport.api_rig import assert_problem
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from jobqueue_core.domain.job import Job
     from jobqueue_testsupport.api_rig import ApiRig
 
-UNKNOWN_ID = JobIds().new(START)
+UNKNOWN_ID = "019b796d-d600-734e-bde8-7e2250b8dabe"
 
 
 def keep(rig: ApiRig, *jobs: Job) -> None:
