@@ -12,6 +12,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from jobqueue_core.domain.errors import JobQueueError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
@@ -150,6 +152,10 @@ class Batcher(Generic[Item, Answer]):
             for _, future in batch:
                 if future is not None and not future.done():
                     future.set_exception(error)
+            if not isinstance(error, JobQueueError) and any(future is None for _, future in batch):
+                # A fault of the program must not vanish because nobody waits.
+                context = {"message": "a flush failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
             if future is not None and not future.done():

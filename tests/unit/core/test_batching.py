@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from jobqueue_core.batching import Batcher, BatcherClosedError
+from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.testing.clock import settle
 
 WAIT_SECONDS = 5
@@ -183,3 +184,46 @@ async def test_a_cancelled_flush_cancels_its_items() -> None:
         await future
     flushes.error = None
     assert await answers([batcher.submit(2)]) == [-2]
+
+
+async def test_with_room_for_more_flushes_only_full_batches_join_the_one_under_way() -> None:
+    flushes = Flushes(is_open=False)
+    batcher = Batcher(flushes, max_size=3, max_in_flight=4)
+    futures = [batcher.submit(0)]
+    await settle()
+    futures += [batcher.submit(item) for item in (1, 2)]
+    await settle()
+    assert flushes.batches == [[0]], "two of three wait for company while something is under way"
+    futures += [batcher.submit(item) for item in (3, 4)]
+    await settle()
+    assert flushes.batches == [[0], [1, 2, 3]]
+    flushes.gate.set()
+    assert await answers(futures) == [0, -1, -2, -3, -4]
+    assert flushes.batches[2:] == [[4]]
+
+
+async def test_what_nobody_waits_for_is_flushed_all_the_same() -> None:
+    flushes = Flushes()
+    batcher = Batcher(flushes, max_size=2)
+    for item in range(3):
+        batcher.post(item)
+    await batcher.close()
+    assert flushes.batches == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(StoreUnavailableError("gone"), False), (TypeError("bug"), True)]
+)
+async def test_a_failure_that_nobody_waits_for_stops_nothing_and_a_fault_is_told(
+    error: Exception, *, is_told: bool
+) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    flushes = Flushes()
+    flushes.error = error
+    batcher = Batcher(flushes, max_size=1)
+    batcher.post(1)
+    await settle()
+    flushes.error = None
+    assert await answers([batcher.submit(2)]) == [-2]
+    assert told == ([error] if is_told else [])
