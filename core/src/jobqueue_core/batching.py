@@ -149,14 +149,17 @@ class Batcher(Generic[Item, Answer]):
                     future.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - every submitter gets it, none is lost
-            for _, future in batch:
-                if future is not None and not future.done():
-                    future.set_exception(error)
-            if not isinstance(error, JobQueueError) and any(future is None for _, future in batch):
-                # A fault of the program must not vanish because nobody waits.
-                context = {"message": "a flush failed", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(context)
+            self._fail(batch, error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
             if future is not None and not future.done():
                 future.set_result(answer)
+
+    def _fail(self, batch: list[tuple[Item, asyncio.Future[Answer] | None]], error: Exception) -> None:
+        for _, future in batch:
+            if future is not None and not future.done():
+                future.set_exception(error)
+        if not isinstance(error, JobQueueError) and any(future is None for _, future in batch):
+            # A fault of the program must not vanish because nobody waits.
+            context = {"message": "a flush failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
