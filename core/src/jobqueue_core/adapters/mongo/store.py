@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    NetworkTimeout,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from jobqueue_core.adapters.mongo import documents
 from jobqueue_core.adapters.mongo.indexes import GUARD_INDEX, INDEXES, JOBS, WORKERS
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jobqueue_core.adapters.mongo.drivers import Document, Driver
+    from jobqueue_core.adapters.mongo.updates import Update
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.domain.job import Job
     from jobqueue_core.domain.transitions import Transition
@@ -126,8 +133,7 @@ class MongoJobStore:
         if not transitions:
             return []
         with _unavailable("the jobs could not be written"):
-            result = await self._jobs.bulk_write(to_updates(transitions), ordered=False)
-            if result.modified_count == len(transitions):
+            if await self._write(to_updates(transitions)) == len(transitions):
                 return [True] * len(transitions)
             ids = [transition.before.id for transition in transitions]
             found = await self._jobs.find({"_id": {"$in": ids}}, _TRANSITION_FIELDS).to_list()
@@ -139,7 +145,22 @@ class MongoJobStore:
         if not transitions:
             return
         with _unavailable("the jobs could not be written"):
-            await self._jobs.bulk_write(to_updates(transitions), ordered=False)
+            await self._write(to_updates(transitions))
+
+    async def _write(self, updates: Sequence[Update]) -> int:
+        """Write once more when the connection broke before the answer; return how many were modified.
+
+        The drivers do so by themselves for single updates only, not for `updateMany` (MongoDB manual,
+        "Retryable Writes"). It is safe: what has landed has another token and matches nothing.
+        """
+        try:
+            result = await self._jobs.bulk_write(updates, ordered=False)
+        except (ServerSelectionTimeoutError, NetworkTimeout):
+            # The time is up already.
+            raise
+        except AutoReconnect:
+            result = await self._jobs.bulk_write(updates, ordered=False)
+        return result.modified_count
 
     async def page(self, which: JobFilter, *, limit: int, before: str | None = None) -> list[Job]:
         """Read one page by an index that gives the order."""
