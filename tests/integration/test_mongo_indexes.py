@@ -11,13 +11,12 @@ from pymongo import AsyncMongoClient, monitoring
 from jobqueue_core.adapters.mongo.drivers import open_driver
 from jobqueue_core.adapters.mongo.indexes import INDEXES, JOBS, SHAPES, WORKERS, Shape
 from jobqueue_core.adapters.mongo.store import MongoJobStore
-from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.job import Phase, Status
 from jobqueue_core.domain.times import later
 from jobqueue_core.domain.transitions import begin, cancel, note_sent
 from jobqueue_core.ports.store import JobFilter, JobStore
 from jobqueue_core.testing.clock import START
-from jobqueue_testsupport.factories import RULES
+from jobqueue_testsupport.factories import IDLE_BEAT, RULES
 from jobqueue_testsupport.query_shapes import (
     Command,
     QueryRecorder,
@@ -94,22 +93,7 @@ async def use_everything(store: JobStore, job_factory: JobFactory) -> None:
     await store.counts("jobs")
     await store.unfinished("jobs", 10)
     await store.oldest_waiting("jobs")
-    await store.beat(
-        Heartbeat(
-            worker="w",
-            queue="jobs",
-            slots=1,
-            busy=0,
-            service_seconds=None,
-            attempts=0,
-            retries=0,
-            finished=0,
-            draining=False,
-            started_at=START,
-            seen_at=START,
-        ),
-        3600,
-    )
+    await store.beat(IDLE_BEAT, 3600)
     await store.workers("jobs", later(START, -1))
     await store.leave("w")
 

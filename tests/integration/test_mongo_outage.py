@@ -10,11 +10,11 @@ import pytest
 from jobqueue_core.adapters.mongo.drivers import open_driver
 from jobqueue_core.adapters.mongo.store import MongoJobStore
 from jobqueue_core.domain.errors import StoreUnavailableError
-from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.times import later
 from jobqueue_core.domain.transitions import begin
 from jobqueue_core.ports.store import JobFilter
 from jobqueue_core.testing.clock import START
+from jobqueue_testsupport.factories import IDLE_BEAT, JobFactory
 from jobqueue_testsupport.server import EmbeddedMongo
 
 if TYPE_CHECKING:
@@ -22,24 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobqueue_core.domain.job import Job
-    from jobqueue_testsupport.factories import JobFactory
 
 pytestmark = pytest.mark.usefixtures("outage_sockets")
 
 TIMEOUT_SECONDS = 0.25
-BEAT = Heartbeat(
-    worker="w",
-    queue="jobs",
-    slots=1,
-    busy=0,
-    service_seconds=None,
-    attempts=0,
-    retries=0,
-    finished=0,
-    draining=False,
-    started_at=START,
-    seen_at=START,
-)
 
 
 def operations(store: MongoJobStore, job: Job, new: Job) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -58,7 +44,7 @@ def operations(store: MongoJobStore, job: Job, new: Job) -> dict[str, Callable[[
         "counts": lambda: store.counts("jobs"),
         "unfinished": lambda: store.unfinished("jobs", 1),
         "oldest_waiting": lambda: store.oldest_waiting("jobs"),
-        "beat": lambda: store.beat(BEAT, 60),
+        "beat": lambda: store.beat(IDLE_BEAT, 60),
         "leave": lambda: store.leave("w"),
         "workers": lambda: store.workers("jobs", START),
     }

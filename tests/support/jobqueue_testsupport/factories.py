@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
+from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.ids import JobIds
 from jobqueue_core.domain.job import Job, Lease, Phase
 from jobqueue_core.domain.retry import RetryPolicy
@@ -23,6 +24,20 @@ RULES = JobRules(
     retention=Retention(DAY_SECONDS, 2 * DAY_SECONDS, 3 * DAY_SECONDS),
 )
 FIFO_RULES = replace(RULES, fifo=True)
+IDLE_BEAT = Heartbeat(
+    worker="w",
+    queue="jobs",
+    slots=1,
+    busy=0,
+    service_seconds=None,
+    attempts=0,
+    retries=0,
+    finished=0,
+    draining=False,
+    started_at=START,
+    seen_at=START,
+)
+"""The first word of a worker that has done nothing yet."""
 
 
 class Tokens:

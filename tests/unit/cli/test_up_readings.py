@@ -12,7 +12,7 @@ from jobqueue_cli.restarts import RestartBudget
 from jobqueue_cli.scaler import scaling_spec
 from jobqueue_cli.snapshot import snapshot
 from jobqueue_cli.tally import Tally
-from jobqueue_core.domain.heartbeat import Heartbeat, PhaseCounts
+from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.job import Job, Lease, Phase
 from jobqueue_core.domain.message import Message
 from jobqueue_core.settings.service_sections import OnUnknownSettings, ScalingSettings, ScalingTargetSettings
@@ -21,20 +21,9 @@ from jobqueue_core.testing.queue import MemoryQueue
 from jobqueue_core.testing.store import MemoryJobStore
 from jobqueue_operator.ports import Replicas
 from jobqueue_operator.scaling import BacklogPerReplica, DrainSeconds, Fallback, Hold, QueueCounts, Unknown
+from jobqueue_testsupport.factories import IDLE_BEAT
 
-BEAT = Heartbeat(
-    worker="w1",
-    queue="default",
-    slots=10,
-    busy=0,
-    service_seconds=None,
-    attempts=0,
-    retries=0,
-    finished=0,
-    draining=False,
-    started_at=START,
-    seen_at=START,
-)
+BEAT = replace(IDLE_BEAT, worker="w1", queue="default", slots=10)
 JOB = Job(
     id="job-1",
     queue="default",

@@ -4,7 +4,8 @@ A `Transition` is a whole new job and the guard under which it may replace the o
 fencing token and, where the step depends on it, the end of the lease. The store applies it in
 one atomic write or not at all, so whoever read an older state loses.
 
-Every step but the two that only note a send makes a new token.
+Every step makes a new token, but those that leave the job with whom it is: the two notes of a send,
+`postpone` and `extend`.
 """
 
 from __future__ import annotations
