@@ -43,6 +43,10 @@ test: setup ## Run every tier that this machine can run; say what was not run, a
 test-unit: setup ## Run the unit tests only
 	@$(BIN)/pytest tests/unit $(ARGS)
 
+.PHONY: test-cluster
+test-cluster: setup ## Run the operator's tests on a real Kubernetes API server, found or built (needs Go)
+	@$(BIN)/pytest tests/cluster $(ARGS)
+
 .PHONY: lint
 lint: setup ## Run every linter and type check
 	@failed=; \

@@ -7,10 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from jobqueue_testsupport.report import REPORT
+
 TESTS = Path(__file__).parent
-TIERS = ("unit", "contract", "integration", "e2e")
+CLUSTER = TESTS / "cluster"
+TIERS = ("unit", "contract", "integration", "cluster", "e2e")
 
 pytest_plugins = ["jobqueue_testsupport.fixtures"]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests that need a Kubernetes API server, unless their folder is named; and say so."""
+    if collection_path != CLUSTER:
+        return None
+    named = [Path(config.invocation_params.dir, argument.partition("::")[0]) for argument in config.args]
+    if any(path.is_relative_to(CLUSTER) for path in named):
+        return None
+    if any(CLUSTER.is_relative_to(path) for path in named):
+        config.stash[REPORT].not_run["tests/cluster"] = "`make test-cluster` runs it"
+    return True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

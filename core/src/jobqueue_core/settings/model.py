@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from jobqueue_core.settings.fields import QueueName, Section
+from jobqueue_core.settings.operator_section import OperatorSettings
 from jobqueue_core.settings.queue import (
     QueueOverrides,
     QueueSettings,
@@ -55,6 +56,9 @@ class Settings(Section):
         default=ScalingSettings(),
         description="How many workers run, where the product itself starts them (`jobqueue up`). "
         "On Kubernetes the JobQueue says it, in the same names.",
+    )
+    operator: OperatorSettings = Field(
+        default=OperatorSettings(), description="The operator, in a Kubernetes cluster."
     )
     logging: LoggingSettings = Field(default=LoggingSettings(), description="What is logged, and how.")
     default_queue: QueueName = Field(

@@ -100,6 +100,19 @@ class ApiLimitsSettings(Section):
     )
 
 
+class ApiKubernetesSettings(Section):
+    """What the API does where it runs in a cluster."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Know the queues of the JobQueues in the cluster, and wake the operator when a job comes "
+        "for a queue without workers.",
+    )
+    namespaces: tuple[Name, ...] = Field(
+        default=(), description="Namespaces whose JobQueues it knows; empty: that of the pod."
+    )
+
+
 class ApiSettings(Section):
     """The REST API."""
 
@@ -108,6 +121,9 @@ class ApiSettings(Section):
     auth: ApiAuthSettings = Field(default=ApiAuthSettings(), description="Who may call the API.")
     limits: ApiLimitsSettings = Field(
         default=ApiLimitsSettings(), description="What one request may ask for."
+    )
+    kubernetes: ApiKubernetesSettings = Field(
+        default=ApiKubernetesSettings(), description="What the API does in a cluster."
     )
 
 

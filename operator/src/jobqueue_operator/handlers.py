@@ -1,0 +1,53 @@
+"""What kopf calls: nothing but handing on what the watches say, so that the controllers converge.
+
+Only low-level event handlers are used: they keep no progress in annotations, put no finalizer on anything
+and make no difference between created and changed. A handler never waits for the network.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from jobqueue_operator.resource.names import GROUP, PLURAL, VERSION
+
+if TYPE_CHECKING:
+    from jobqueue_operator.cluster.fleet import Fleet
+
+# A watch that says nothing for so long is opened anew: a connection can die without a word.
+_WATCH_SECONDS = 300
+
+
+def registry_of(fleet: Fleet) -> kopf.OperatorRegistry:
+    """Return kopf's handlers for a fleet of controllers."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    def jobqueue(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- whatever else kopf passes
+        if event["type"] == "DELETED":
+            fleet.jobqueue_gone(event["object"])
+        else:
+            fleet.jobqueue_seen(event["object"])
+
+    @kopf.on.event("apps", "v1", "deployments", registry=registry)
+    def deployment(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- as above
+        if event["type"] == "DELETED":
+            fleet.deployment_gone(event["object"])
+        else:
+            fleet.deployment_seen(event["object"])
+
+    return registry
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: it watches, and writes nothing at all."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.watching.server_timeout = _WATCH_SECONDS
+    settings.watching.client_timeout = _WATCH_SECONDS + 10
+    settings.networking.error_backoffs = (0.5, 1, 2, 3, 5)
+    for name in ("kopf.objects", "kopf.activities"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return settings
