@@ -12,7 +12,7 @@ from jobqueue_core.domain.heartbeat import Heartbeat, PhaseCounts
 from jobqueue_core.domain.ids import lowest_id_at
 from jobqueue_core.domain.job import Job, Phase, Status
 from jobqueue_core.domain.times import later
-from jobqueue_core.ports.store import JobFilter
+from jobqueue_core.ports.store import Backlog, JobFilter
 from jobqueue_core.testing.clock import START
 from jobqueue_testsupport.factories import JobFactory
 
@@ -151,6 +151,29 @@ async def test_since_when_the_oldest_job_waits(store: JobStore, aged: list[Job])
     assert await store.oldest_waiting("none") is None
 
 
+async def test_what_many_queues_have_left_to_do(store: JobStore, aged: list[Job]) -> None:
+    await store.insert(aged)
+    backlogs = await store.backlogs(["jobs", "others", "none"])
+    # Queued, running and retrying, each twice.
+    assert {queue: backlog.unfinished for queue, backlog in backlogs.items()} == {
+        "jobs": 6,
+        "others": 6,
+        "none": 0,
+    }
+    for queue, backlog in backlogs.items():
+        assert backlog.unfinished == await store.unfinished(queue, 100)
+        assert backlog.oldest_waiting == await store.oldest_waiting(queue)
+    assert backlogs["jobs"].oldest_waiting != backlogs["others"].oldest_waiting
+    assert await store.backlogs([]) == {}
+
+
+async def test_a_queue_whose_jobs_all_run_has_nobody_waiting(
+    store: JobStore, job_factory: JobFactory
+) -> None:
+    await store.insert(job_factory.many(2, Phase.RUNNING))
+    assert await store.backlogs(["jobs"]) == {"jobs": Backlog(2, None)}
+
+
 def beat(worker: str, second: float, queue: str = "jobs") -> Heartbeat:
     return Heartbeat(
         worker=worker,
@@ -181,3 +204,12 @@ async def test_workers_are_those_of_the_queue_that_were_heard_of(store: JobStore
     await store.leave("b")
     await store.leave("never there")
     assert {each.worker for each in await store.workers("jobs", START)} == {"a", "c"}
+
+
+async def test_workers_of_many_queues_are_read_at_once(store: JobStore) -> None:
+    beats = [beat("a", 1), beat("b", 2), beat("c", 3, "others"), beat("d", 3, "thirds")]
+    for heartbeat in beats:
+        await store.beat(heartbeat, 3600)
+    found = await store.workers_of(["jobs", "others", "none"], later(START, 1))
+    assert sorted(found, key=lambda each: each.worker) == beats[1:3]
+    assert await store.workers_of([], START) == []

@@ -95,6 +95,8 @@ async def use_everything(store: JobStore, job_factory: JobFactory) -> None:
     await store.oldest_waiting("jobs")
     await store.beat(IDLE_BEAT, 3600)
     await store.workers("jobs", later(START, -1))
+    await store.backlogs(["jobs", "others"])
+    await store.workers_of(["jobs", "others"], later(START, -1))
     await store.leave("w")
 
 
@@ -153,6 +155,8 @@ async def test_a_real_server_uses_an_index_and_sorts_nothing_in_memory(
                 {"explain": command, "verbosity": "queryPlanner"}
             )
             assert is_served(stages(explained)), (command, stages(explained))
+            if shapes_of(command)[0].reads:
+                assert "FETCH" not in stages(explained), command
 
 
 def single_queries(commands: list[Command]) -> list[Command]:

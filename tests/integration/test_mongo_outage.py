@@ -46,7 +46,9 @@ def operations(store: MongoJobStore, job: Job, new: Job) -> dict[str, Callable[[
         "oldest_waiting": lambda: store.oldest_waiting("jobs"),
         "beat": lambda: store.beat(IDLE_BEAT, 60),
         "leave": lambda: store.leave("w"),
+        "backlogs": lambda: store.backlogs(["jobs"]),
         "workers": lambda: store.workers("jobs", START),
+        "workers_of": lambda: store.workers_of(["jobs"], START),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -105,7 +106,5 @@ class OperatorMetrics(Metrics):
 
 
 def _forget(gauge: Gauge, *labels: str) -> None:
-    try:
+    with contextlib.suppress(KeyError):  # there was none
         gauge.remove(*labels)
-    except KeyError:
-        pass  # there was none

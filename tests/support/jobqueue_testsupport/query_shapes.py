@@ -67,10 +67,26 @@ def shapes_of(command: Command) -> list[Shape]:
     """Return the shape of each filter in a command."""
     name = next(iter(command))
     sort = tuple((key, int(direction)) for key, direction in dict(command.get("sort", {})).items())
-    return [_shape(str(command[name]), where, sort) for where in _FILTERS[name](command)]
+    # What an aggregation does with what it has matched; only the fields it names need be read.
+    reads = frozenset(_fields(command.get("pipeline", [])[1:]))
+    return [_shape(str(command[name]), where, sort, reads) for where in _FILTERS[name](command)]
 
 
-def _shape(collection: str, where: Mapping[str, Any], sort: tuple[tuple[str, int], ...]) -> Shape:
+def _fields(expression: object) -> Iterator[str]:
+    """Yield the fields that an expression of an aggregation names."""
+    if isinstance(expression, str) and expression.startswith("$"):
+        yield expression[1:]
+    elif isinstance(expression, dict):
+        for part in expression.values():
+            yield from _fields(part)
+    elif isinstance(expression, list):
+        for part in expression:
+            yield from _fields(part)
+
+
+def _shape(
+    collection: str, where: Mapping[str, Any], sort: tuple[tuple[str, int], ...], reads: frozenset[str]
+) -> Shape:
     equality, ranges = set(), set()
     for name, condition in where.items():
         operators = set(condition) if isinstance(condition, dict) else {"$eq"}
@@ -80,15 +96,16 @@ def _shape(collection: str, where: Mapping[str, Any], sort: tuple[tuple[str, int
             ranges.add(name)
         else:
             raise ValueError(f"no shape is known for {name}: {condition}")
-    return Shape(collection, frozenset(equality), sort, frozenset(ranges))
+    return Shape(collection, frozenset(equality), sort, frozenset(ranges), reads)
 
 
 def is_declared(shape: Shape, declared: Shape) -> bool:
     """Tell whether a query has a declared form; a bound that it leaves out widens the same scan."""
-    return (shape.collection, shape.equality, shape.sort) == (
+    return (shape.collection, shape.equality, shape.sort, shape.reads) == (
         declared.collection,
         declared.equality,
         declared.sort,
+        declared.reads,
     ) and shape.range <= declared.range
 
 
@@ -102,12 +119,14 @@ def serves(index: Index, shape: Shape) -> bool:
 
     The keys are the equalities in any order, then the sort (or all of it reversed), then a range
     (MongoDB manual, "The ESR Guideline"); a range on what is sorted by only narrows the scan. A unique
-    index within the equalities finds one document, whatever else is asked.
+    index within the equalities finds one document, whatever else is asked. An answer that is to come
+    from the index alone needs every field in it.
     """
-    if index.collection != shape.collection or not (shape.equality or shape.sort or shape.range):
+    names = [name for name, _ in index.keys]
+    is_narrowed = bool(shape.equality or shape.sort or shape.range)
+    if index.collection != shape.collection or not is_narrowed or not shape.reads.issubset(names):
         return False
     options = dict(index.options)
-    names = [name for name, _ in index.keys]
     compared = shape.equality | shape.range
     partial = options.get("partialFilterExpression")
     if isinstance(partial, dict) and not compared.issuperset(partial):

@@ -19,8 +19,10 @@ def index(*keys: str, **options: object) -> Index:
     )
 
 
-def shape(equality: str = "", sort: tuple[tuple[str, int], ...] = (), ranges: str = "") -> Shape:
-    return Shape("c", frozenset(equality.split()), sort, frozenset(ranges.split()))
+def shape(
+    equality: str = "", sort: tuple[tuple[str, int], ...] = (), ranges: str = "", reads: str = ""
+) -> Shape:
+    return Shape("c", frozenset(equality.split()), sort, frozenset(ranges.split()), frozenset(reads.split()))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,11 @@ def shape(equality: str = "", sort: tuple[tuple[str, int], ...] = (), ranges: st
         (id_index("c"), shape("_id status"), True),
         (id_index("c"), shape("", NEWEST, "_id"), True),
         (id_index("other"), shape("_id"), False),
+        (index("a", "k"), shape("a", reads="a k"), True),
+        (index("a", "k"), shape("a", reads="k l"), False),
+        (index("a", unique=True), shape("a", reads="b"), False),
     ],
-    ids=range(27),
+    ids=range(30),
 )
 def test_which_index_serves_which_query(keys: Index, asked: Shape, is_good: bool) -> None:  # noqa: FBT001
     assert serves(keys, asked) is is_good
@@ -75,8 +80,18 @@ def test_which_index_serves_which_query(keys: Index, asked: Shape, is_good: bool
         ),
         ({"delete": "c", "deletes": [{"q": {"_id": 1}, "limit": 1}]}, [shape("_id")]),
         ({"aggregate": "c", "pipeline": [{"$match": {"a": 1}}, {"$limit": 9}]}, [shape("a")]),
+        (
+            {
+                "aggregate": "c",
+                "pipeline": [
+                    {"$match": {"a": 1}},
+                    {"$group": {"_id": {"b": "$b"}, "n": {"$sum": 1}, "l": {"$max": ["$c.d", 0]}}},
+                ],
+            },
+            [shape("a", reads="b c.d")],
+        ),
     ],
-    ids=["find", "null", "all", "update", "delete", "count"],
+    ids=["find", "null", "all", "update", "delete", "count", "group"],
 )
 def test_the_shape_of_a_command(command: dict[str, object], shapes: list[Shape]) -> None:
     assert shapes_of(command) == shapes
@@ -95,6 +110,7 @@ def test_a_declared_shape_may_be_asked_without_its_bounds() -> None:
     assert not is_declared(shape("a", NEWEST, "r"), declared)
     assert not is_declared(shape("a", (), "_id"), declared)
     assert not is_declared(shape("a b", NEWEST, "_id"), declared)
+    assert not is_declared(shape("a", NEWEST, "_id", "a"), declared)
 
 
 CLASSIC = {

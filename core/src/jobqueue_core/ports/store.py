@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from jobqueue_core.domain.heartbeat import Heartbeat, PhaseCounts
@@ -24,6 +24,18 @@ class Inserted:
 
     job: Job
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a queue has left to do.
+
+    `unfinished` are jobs that are neither final nor scheduled for later; `oldest_waiting` is when
+    the longest waiting queued job was created.
+    """
+
+    unfinished: int = 0
+    oldest_waiting: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +107,14 @@ class JobStore(Protocol):
         """Return when the longest waiting queued job was created."""
         ...
 
+    async def backlogs(self, queues: Collection[str]) -> dict[str, Backlog]:
+        """Return what each of the queues has left to do, those with nothing included.
+
+        One question for many queues: cheap as long as none of them is deep, for it looks at every
+        unfinished job. A deep one is asked for by `unfinished` and `oldest_waiting`.
+        """
+        ...
+
     async def beat(self, heartbeat: Heartbeat, ttl_seconds: float) -> None:
         """Keep a worker's newest word; it is forgotten after the TTL."""
         ...
@@ -105,6 +125,10 @@ class JobStore(Protocol):
 
     async def workers(self, queue: str, seen_after: datetime) -> list[Heartbeat]:
         """Return the workers of a queue that were heard of after then."""
+        ...
+
+    async def workers_of(self, queues: Collection[str], seen_after: datetime) -> list[Heartbeat]:
+        """Return the workers of many queues that were heard of after then."""
         ...
 
     async def close(self) -> None:

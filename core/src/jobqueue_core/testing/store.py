@@ -9,10 +9,10 @@ from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.ids import lowest_id_at
 from jobqueue_core.domain.job import Job, Phase
-from jobqueue_core.ports.store import Inserted
+from jobqueue_core.ports.store import Backlog, Inserted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from jobqueue_core.domain.heartbeat import Heartbeat
@@ -139,6 +139,13 @@ class MemoryJobStore:
         self._check()
         return min((job.created_at for job in self._of(queue, (Phase.QUEUED,))), default=None)
 
+    async def backlogs(self, queues: Collection[str]) -> dict[str, Backlog]:
+        """Count each."""
+        return {
+            queue: Backlog(await self.unfinished(queue, len(self.jobs)), await self.oldest_waiting(queue))
+            for queue in queues
+        }
+
     def _of(self, queue: str, phases: Iterable[Phase]) -> Iterable[Job]:
         return [job for job in self.jobs.values() if job.queue == queue and job.phase in phases]
 
@@ -159,6 +166,10 @@ class MemoryJobStore:
         return [
             beat for beat in self.heartbeats.values() if beat.queue == queue and beat.seen_at > seen_after
         ]
+
+    async def workers_of(self, queues: Collection[str], seen_after: datetime) -> list[Heartbeat]:
+        """Return live workers of each."""
+        return [beat for queue in queues for beat in await self.workers(queue, seen_after)]
 
     async def close(self) -> None:
         """Nothing to close."""

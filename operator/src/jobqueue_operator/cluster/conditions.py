@@ -113,7 +113,7 @@ def _suspended(suspend: Suspend) -> Condition:
         return Condition(SUSPENDED, status=False, reason="NotSuspended", message="the queue is scaled")
     message = {
         Suspend.HOLD: "the workers are kept as they are; set suspend to None to scale again",
-        Suspend.HOLD_AND_DRAIN: "the workers finish what they hold and go; set suspend to None to scale again",
+        Suspend.HOLD_AND_DRAIN: "the workers finish what they hold, then go; set suspend to None to scale",
     }[suspend]
     return Condition(SUSPENDED, status=True, reason=str(suspend), message=message)
 

@@ -40,7 +40,5 @@ def conflict_of(claim: Claim, others: Iterable[Claim]) -> str | None:
         shared = [key for key in claim.keys if key in other.keys]
         if shared:
             owner = "/".join(other.owner)
-            return (
-                f"{shared[0]} belongs to the older JobQueue {owner}: name another, or delete one of the two"
-            )
+            return f"{shared[0]} belongs to the older JobQueue {owner}: name another, or delete one of them"
     return None

@@ -138,7 +138,7 @@ class Controller:
                     await self.round()
                 except JobQueueError as error:
                     _log.warning("round failed", **self._name(), error=str(error))
-                except Exception:
+                except Exception:  # noqa: BLE001 -- whatever it was, the next round tries again
                     _log.exception("round failed", **self._name())
                 took = clock.monotonic() - self._began
                 metrics.reconcile.observe(took)

@@ -26,24 +26,24 @@ EventType = Literal["Normal", "Warning"]
 _MESSAGE_MAX = 1000
 
 
-def event_of(  # noqa: PLR0913 -- what an Event is made of
-    namespace: str, name: str, uid: str, kind: EventType, reason: str, message: str, now: datetime, host: str
+def event_of(
+    resource: JobQueue, kind: EventType, reason: str, message: str, now: datetime, host: str
 ) -> dict[str, Any]:
     """Return the Event as the API knows it."""
     time = rfc3339(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{name[:50]}.", "namespace": namespace},
+        "metadata": {"generateName": f"{resource.name[:50]}.", "namespace": resource.namespace},
         "type": kind,
         "reason": reason,
         "message": message[:_MESSAGE_MAX],
         "involvedObject": {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,
-            "namespace": namespace,
-            "name": name,
-            "uid": uid,
+            "namespace": resource.namespace,
+            "name": resource.name,
+            "uid": resource.uid,
         },
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
@@ -64,16 +64,7 @@ class EventRecorder:
 
     async def record(self, resource: JobQueue, kind: EventType, reason: str, message: str) -> None:
         """Write one Event about a JobQueue."""
-        event = event_of(
-            resource.namespace,
-            resource.name,
-            resource.uid,
-            kind,
-            reason,
-            message,
-            self._clock.now(),
-            self._host,
-        )
+        event = event_of(resource, kind, reason, message, self._clock.now(), self._host)
         try:
             await self._kube.create(paths.events(resource.namespace), event)
         except KubeError as error:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobqueue_core.ports.queue_admin import QueueFault, fault_of
-
 from jobqueue_core.adapters.kube.client import KubeError
 from jobqueue_core.adapters.sqs.provision import QueuePlan
 from jobqueue_core.domain.errors import QueueUnavailableError
+from jobqueue_core.ports.queue_admin import QueueFault, fault_of
 from jobqueue_operator.cluster import paths
 from jobqueue_operator.cluster.conditions import Problem
 from jobqueue_operator.observing.observer import ClusterObserver
@@ -19,10 +18,9 @@ from jobqueue_operator.scaling import Observation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobqueue_core.ports.queue_admin import Provisioned, QueueAdmin
-
     from jobqueue_core.adapters.kube.client import KubeClient
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.queue_admin import Provisioned, QueueAdmin
     from jobqueue_core.settings.model import Settings
     from jobqueue_operator.cluster.events import EventType
     from jobqueue_operator.observing.observer import Seen
@@ -107,7 +105,7 @@ class QueueKeeper:
     async def converge(self, resource: JobQueue) -> list[Notice]:
         """Find or make the queues and put their attributes right, where it is due.
 
-        Due are a new spec, attributes that were changed by hand, a queue that is gone, and every five minutes.
+        Due are a new spec, attributes changed by hand, a queue that is gone, and every five minutes.
 
         Raises:
             KubeError: The finalizer could not be written.

@@ -1,4 +1,4 @@
-"""What the operator makes for a JobQueue: the workers' settings and, from a template, their Deployment. Pure."""
+"""What the operator makes for a JobQueue: settings of workers, from a template their Deployment. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The scaling policy: a pure function from (spec, observation, memory, now) to a decision.
 
-Nothing here does I/O, reads a clock or imports anything beyond the standard library, so that the
-same policy runs on a laptop, in a cluster and in a simulation.
+Nothing here does I/O, reads a clock or imports anything beyond the standard library (and cronsim, which
+is as pure), so that the same policy runs on a laptop, in a cluster and in a simulation.
 """
 
 from jobqueue_operator.scaling.decision import Decision, Direction, Limit, Reason
@@ -9,6 +9,7 @@ from jobqueue_operator.scaling.estimate import drain_seconds
 from jobqueue_operator.scaling.memory import Memory, Recommendation
 from jobqueue_operator.scaling.observation import Observation, QueueCounts, Unknown
 from jobqueue_operator.scaling.policy import decide
+from jobqueue_operator.scaling.schedule import Schedule, schedule_floor
 from jobqueue_operator.scaling.spec import (
     BacklogPerReplica,
     DrainSeconds,
@@ -38,8 +39,10 @@ __all__ = [
     "ScaleDown",
     "ScaleUp",
     "ScalingSpec",
+    "Schedule",
     "Suspend",
     "Unknown",
     "decide",
     "drain_seconds",
+    "schedule_floor",
 ]

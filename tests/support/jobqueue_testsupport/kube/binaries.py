@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
-CACHE_VARIABLE = "JOBQUEUE_ENVTEST_CACHE"
+CACHE_VARIABLE = "JOBQUEUE_TEST_ENVTEST_CACHE"
 SETUP_ENVTEST = "setup-envtest"
 BUILD = Path(__file__).parents[3] / "cluster" / "tools" / "build"
 # Compiling Kubernetes with an empty build cache takes minutes on two cores; what takes longer hangs.

@@ -21,6 +21,9 @@ from jobqueue_core.domain.errors import JobQueueError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kubernetes.client.rest import RESTResponse
+    from urllib3 import HTTPResponse
+
 Object = dict[str, Any]
 """A Kubernetes object, or a list of them, as JSON."""
 
@@ -33,6 +36,7 @@ _CONNECT_TIMEOUT_SECONDS = 3.0
 _NOT_FOUND = 404
 _CONFLICT = 409
 _FIRST_ERROR = 400
+_UNANSWERED = (ApiException, HTTPError, OSError, ValueError)
 
 
 class KubeError(JobQueueError):
@@ -55,7 +59,7 @@ class KubeError(JobQueueError):
 
 
 class KubeObserver(Protocol):
-    """Is told of every request, so that their number can be watched."""
+    """Is told of every request, so that their number can be watched; by any thread."""
 
     def kube_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request: the verb of RBAC, the resource's plural, the HTTP code (0: no answer)."""
@@ -130,7 +134,41 @@ class KubeClient:
         Raises:
             KubeError: the call failed.
         """
-        return cast("list[Object]", (await self._call("GET", "list", path, query=query))["items"])
+        return cast("list[Object]", (await self.listing(path, **query))["items"])
+
+    async def listing(self, path: str, **query: str) -> Object:
+        """Read a collection as the list it is: with the `resourceVersion` from which it can be watched.
+
+        Raises:
+            KubeError: the call failed.
+        """
+        return await self._call("GET", "list", path, query=query)
+
+    def open_watch(self, path: str, *, silence_seconds: float, **query: str) -> HTTPResponse:
+        """Open a watch of a collection. Blocks: to be called, like what is done to the answer, in a thread.
+
+        Args:
+            path: of the collection.
+            silence_seconds: reading fails when nothing was said for so long.
+            query: as the API knows it (`resourceVersion`, …).
+
+        Raises:
+            KubeError: it was refused, or the API server did not answer.
+        """
+        code = 0
+        try:
+            answer = self._send(
+                "GET", path, {"watch": "true", **query}, None, (_CONNECT_TIMEOUT_SECONDS, silence_seconds)
+            )
+            code = int(answer.status)
+            refused = None if code < _FIRST_ERROR else _refused("WATCH", path, answer)
+        except _UNANSWERED as error:
+            raise _unanswered("WATCH", path, error) from error
+        finally:
+            self._observer.kube_request("watch", resource_of(path), code)
+        if refused is not None:
+            raise refused
+        return cast("HTTPResponse", answer.response)
 
     async def create(self, path: str, body: Mapping[str, Any]) -> Object:
         """Create an object in a collection.
@@ -189,32 +227,51 @@ class KubeClient:
         self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
     ) -> tuple[int, Object | KubeError]:
         """Make one call; runs in a thread. The error is returned, so that it can be counted first."""
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": MERGE_PATCH if method == "PATCH" else "application/json",
-        }
         try:
-            request = self._api.param_serialize(
-                method,
-                path,
-                query_params=list(query.items()),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            answer = self._api.call_api(
-                *request, _request_timeout=(_CONNECT_TIMEOUT_SECONDS, _CALL_TIMEOUT_SECONDS)
-            )
-            content = json.loads(answer.read() or b"{}")  # type: ignore[no-untyped-call]
-        except (ApiException, HTTPError, OSError, ValueError) as error:
-            message = f"the API server did not answer {method} {path}: {error}"
-            return 0, KubeError(message[:500], status=0)
-        code = int(answer.status)
-        if code < _FIRST_ERROR:
-            return code, cast("Object", content)
-        said, reason = content.get("message", answer.reason), str(content.get("reason", ""))
-        message = f"the API server refused {method} {path}: {said}"
-        return code, KubeError(message[:500], status=code, reason=reason)
+            answer = self._send(method, path, query, body, (_CONNECT_TIMEOUT_SECONDS, _CALL_TIMEOUT_SECONDS))
+            code = int(answer.status)
+            if code < _FIRST_ERROR:
+                return code, _content(answer)
+            return code, _refused(method, path, answer)
+        except _UNANSWERED as error:
+            return 0, _unanswered(method, path, error)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        timeout_seconds: tuple[float, float],
+    ) -> RESTResponse:
+        """Send one request; the body of the answer is not read yet."""
+        request = self._api.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={
+                "Accept": "application/json",
+                "Content-Type": MERGE_PATCH if method == "PATCH" else "application/json",
+            },
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return self._api.call_api(*request, _request_timeout=timeout_seconds)
+
+
+def _content(answer: RESTResponse) -> Object:
+    return cast("Object", json.loads(answer.read() or b"{}"))  # type: ignore[no-untyped-call]
+
+
+def _refused(method: str, path: str, answer: RESTResponse) -> KubeError:
+    content = _content(answer)
+    said, reason = content.get("message", answer.reason), str(content.get("reason", ""))
+    message = f"the API server refused {method} {path}: {said}"
+    return KubeError(message[:500], status=int(answer.status), reason=reason)
+
+
+def _unanswered(method: str, path: str, error: Exception) -> KubeError:
+    return KubeError(f"the API server did not answer {method} {path}: {error}"[:500], status=0)
 
 
 def resource_of(path: str) -> str:

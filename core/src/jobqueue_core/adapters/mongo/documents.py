@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from jobqueue_core.domain.heartbeat import Heartbeat
+from jobqueue_core.domain.ids import made_at
 from jobqueue_core.domain.job import (
     Attempt,
     AttemptOutcome,
@@ -17,9 +18,10 @@ from jobqueue_core.domain.job import (
     Lease,
     Phase,
 )
+from jobqueue_core.ports.store import Backlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from jobqueue_core.adapters.mongo.drivers import Document
@@ -210,3 +212,15 @@ def heartbeat_from(document: Mapping[str, object]) -> Heartbeat:
         started_at=cast("datetime", document["startedAt"]),
         seen_at=cast("datetime", document["seenAt"]),
     )
+
+
+def backlogs_from(queues: Collection[str], groups: Iterable[Document]) -> dict[str, Backlog]:
+    """Return the backlogs of the queues from jobs counted by queue and phase."""
+    unfinished = dict.fromkeys(queues, 0)
+    oldest: dict[str, datetime] = {}
+    for group in groups:
+        queue, phase = group["_id"]["queue"], group["_id"]["phase"]
+        unfinished[queue] += group["count"]
+        if phase == Phase.QUEUED.value:
+            oldest[queue] = made_at(group["lowest"])
+    return {queue: Backlog(number, oldest.get(queue)) for queue, number in unfinished.items()}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 from pymongo import AsyncMongoClient
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pymongo.asynchronous.collection import AsyncCollection
     from pymongo.asynchronous.database import AsyncDatabase
 
@@ -22,6 +24,10 @@ class Driver(Protocol):
 
     def collection(self, name: str) -> AsyncCollection[Document]:
         """Return a collection of the database."""
+        ...
+
+    async def aggregate(self, collection: str, pipeline: Sequence[Document]) -> list[Document]:
+        """Run an aggregation on a collection, its whole answer read."""
         ...
 
     async def command(self, name: str) -> Document:
@@ -61,6 +67,11 @@ class PyMongoDriver:
         """Return a collection of the database."""
         return self._database[name]
 
+    async def aggregate(self, collection: str, pipeline: Sequence[Document]) -> list[Document]:
+        """Run an aggregation on a collection, its whole answer read."""
+        cursor = await self._database[collection].aggregate(pipeline)
+        return await cursor.to_list()
+
     async def command(self, name: str) -> Document:
         """Run an administrative command."""
         return await self._client.admin.command(name)
@@ -87,6 +98,12 @@ class MotorDriver:
         """Return a collection of the database."""
         # The methods the store uses have the same names, arguments and answers in both.
         return cast("AsyncCollection[Document]", self._database[name])
+
+    async def aggregate(self, collection: str, pipeline: Sequence[Document]) -> list[Document]:
+        """Run an aggregation on a collection, its whole answer read."""
+        # Motor gives the cursor at once, PyMongo when the first part has come.
+        answer: list[Document] = await self._database[collection].aggregate(pipeline).to_list(None)
+        return answer
 
     async def command(self, name: str) -> Document:
         """Run an administrative command."""

@@ -34,12 +34,17 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The form of a query: which fields are compared how, and in what order answers come."""
+    """The form of a query: which fields are compared how, and in what order answers come.
+
+    `reads` are the fields that an answer is made of which comes from the index alone; empty, where
+    whole documents are read.
+    """
 
     collection: str
     equality: frozenset[str] = frozenset()
     sort: tuple[tuple[str, int], ...] = ()
     range: frozenset[str] = field(default_factory=frozenset)
+    reads: frozenset[str] = field(default_factory=frozenset)
 
 
 INDEXES: tuple[Index, ...] = (
@@ -88,6 +93,7 @@ SHAPES: dict[str, Shape] = {
         JOBS, frozenset({"queue", "phase"}), (("sentAt", ASCENDING),), frozenset({"sentAt"})
     ),
     "count_by_phase": Shape(JOBS, frozenset({"queue", "phase"})),
+    "backlogs": Shape(JOBS, frozenset({"queue", "phase"}), reads=frozenset({"queue", "phase", "_id"})),
     "oldest_waiting": Shape(JOBS, frozenset({"queue", "phase"}), (("_id", ASCENDING),)),
     "idempotency": Shape(JOBS, frozenset({"queue", "idempotencyKey"})),
     "worker_by_id": Shape(WORKERS, frozenset({"_id"})),

@@ -26,17 +26,18 @@ from jobqueue_core.domain.job import Phase
 from jobqueue_core.ports.store import Inserted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from jobqueue_core.adapters.mongo.drivers import Document, Driver
     from jobqueue_core.adapters.mongo.updates import Update
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.domain.job import Job
     from jobqueue_core.domain.transitions import Transition
-    from jobqueue_core.ports.store import JobFilter
+    from jobqueue_core.ports.store import Backlog, JobFilter
 
 _DUPLICATE_KEY = 11000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNFINISHED = [Phase.QUEUED.value, Phase.RUNNING.value, Phase.RETRYING.value]
 _TRANSITION_FIELDS = {"lease": 1, "phase": 1, "dueAt": 1, "sentAt": 1}
 
 
@@ -198,9 +199,9 @@ class MongoJobStore:
 
     async def unfinished(self, queue: str, limit: int) -> int:
         """Count by index and stop at the limit."""
-        phases = [Phase.QUEUED.value, Phase.RUNNING.value, Phase.RETRYING.value]
+        where = {"queue": queue, "phase": {"$in": _UNFINISHED}}
         with _unavailable("the jobs could not be counted"):
-            return await self._jobs.count_documents({"queue": queue, "phase": {"$in": phases}}, limit=limit)
+            return await self._jobs.count_documents(where, limit=limit)
 
     async def oldest_waiting(self, queue: str) -> datetime | None:
         """Read the lowest id among the queued."""
@@ -208,6 +209,19 @@ class MongoJobStore:
         with _unavailable("the oldest job could not be read"):
             found = await self._jobs.find(where, {"createdAt": 1}).sort("_id", ASCENDING).limit(1).to_list()
         return cast("datetime", found[0]["createdAt"]) if found else None
+
+    async def backlogs(self, queues: Collection[str]) -> dict[str, Backlog]:
+        """Count and find the lowest ids in one aggregation, by the index alone."""
+        where = {"queue": {"$in": list(queues)}, "phase": {"$in": _UNFINISHED}}
+        group = {
+            "_id": {"queue": "$queue", "phase": "$phase"},
+            "count": {"$sum": 1},
+            # An id tells when its job was made, and is in the index.
+            "lowest": {"$min": "$_id"},
+        }
+        with _unavailable("the jobs could not be counted"):
+            groups = await self._driver.aggregate(JOBS, [{"$match": where}, {"$group": group}])
+        return documents.backlogs_from(queues, groups)
 
     async def beat(self, heartbeat: Heartbeat, ttl_seconds: float) -> None:
         """Replace the worker's document."""
@@ -225,6 +239,13 @@ class MongoJobStore:
         """Read the queue's live workers."""
         with _unavailable("the heartbeats could not be read"):
             found = await self._workers.find({"queue": queue, "seenAt": {"$gt": seen_after}}).to_list()
+        return [documents.heartbeat_from(document) for document in found]
+
+    async def workers_of(self, queues: Collection[str], seen_after: datetime) -> list[Heartbeat]:
+        """Read the queues' live workers in one query."""
+        where = {"queue": {"$in": list(queues)}, "seenAt": {"$gt": seen_after}}
+        with _unavailable("the heartbeats could not be read"):
+            found = await self._workers.find(where).to_list()
         return [documents.heartbeat_from(document) for document in found]
 
     async def close(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobqueue_core.adapters.sqs.attributes import creation_attributes
 from jobqueue_core.adapters.sqs.client import error_code
 from jobqueue_core.domain.errors import QueueUnavailableError
+from jobqueue_core.ports.queue_admin import QueuePlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,42 +16,9 @@ if TYPE_CHECKING:
 
     from jobqueue_core.adapters.sqs.client import SqsConnection
 
-# SQS: MessageRetentionPeriod is at most 14 days. The database is the truth: nothing is gained by less.
-_RETENTION_SECONDS = 1_209_600
+__all__ = ["QueuePlan", "find", "provision"]
+
 _MISSING = frozenset({"NonExistentQueue", "QueueDoesNotExist"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuePlan:
-    """What the queues of one job queue shall be.
-
-    `url` names an existing queue where it is given; `create` makes what is missing.
-    """
-
-    name: str
-    dead_letter_name: str
-    visibility_timeout_seconds: int
-    max_receive_count: int
-    create: bool = False
-    url: str | None = None
-
-    @property
-    def fifo(self) -> bool:
-        """SQS: a FIFO queue's name ends in `.fifo`, and so does its dead-letter queue's."""
-        return self.name.endswith(".fifo")
-
-    def attributes(self, dead_letter_arn: str | None) -> dict[QueueAttributeNameType, str]:
-        """Return the attributes of the queue, or of its dead-letter queue when no ARN is given."""
-        attributes: dict[QueueAttributeNameType, str] = {
-            "MessageRetentionPeriod": str(_RETENTION_SECONDS),
-            "VisibilityTimeout": str(self.visibility_timeout_seconds),
-        }
-        if dead_letter_arn is not None:
-            policy = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": str(self.max_receive_count)}
-            attributes["RedrivePolicy"] = json.dumps(policy)
-        if self.fifo:
-            attributes["FifoQueue"] = "true"
-        return attributes
 
 
 async def find(connection: SqsConnection, plan: QueuePlan) -> tuple[str, str]:
@@ -73,13 +40,14 @@ async def find(connection: SqsConnection, plan: QueuePlan) -> tuple[str, str]:
 async def provision(connection: SqsConnection, plan: QueuePlan) -> tuple[str, str]:
     """Create what is missing and return both URLs; what exists is left as it is."""
     dead_letter_url = await _url(connection, plan.dead_letter_name) or await _create(
-        connection, plan.dead_letter_name, plan.attributes(None)
+        connection, plan.dead_letter_name, creation_attributes(plan.settings(None), fifo=plan.fifo)
     )
     url = plan.url or await _url(connection, plan.name)
     if url is None:
         call = connection.client.get_queue_attributes(QueueUrl=dead_letter_url, AttributeNames=["QueueArn"])
         answer = await connection.call("get_queue_attributes", call)
-        url = await _create(connection, plan.name, plan.attributes(answer["Attributes"]["QueueArn"]))
+        settings = plan.settings(answer["Attributes"]["QueueArn"])
+        url = await _create(connection, plan.name, creation_attributes(settings, fifo=plan.fifo))
     return url, dead_letter_url
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from jobqueue_core.adapters.sqs.attributes import COUNTS, counts_from
 from jobqueue_core.adapters.sqs.provision import QueuePlan, find, provision
 from jobqueue_core.domain.errors import QueueUnavailableError
-from jobqueue_core.ports.queue import EntryError, QueueCounts, Received
+from jobqueue_core.ports.queue import EntryError, Received
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from jobqueue_core.adapters.sqs.client import SqsConnection
     from jobqueue_core.domain.message import Message
+    from jobqueue_core.ports.queue import QueueCounts
 
 # SQS: entries in one batch request.
 BATCH_MAX = 10
@@ -117,20 +119,8 @@ class SqsQueue:
 
     async def counts(self) -> QueueCounts:
         """Read the three counts."""
-        call = self._connection.client.get_queue_attributes(
-            QueueUrl=self._url,
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-                "ApproximateNumberOfMessagesDelayed",
-            ],
-        )
-        attributes = (await self._connection.call("get_queue_attributes", call))["Attributes"]
-        return QueueCounts(
-            visible=int(attributes["ApproximateNumberOfMessages"]),
-            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
-            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
-        )
+        call = self._connection.client.get_queue_attributes(QueueUrl=self._url, AttributeNames=COUNTS)
+        return counts_from((await self._connection.call("get_queue_attributes", call))["Attributes"])
 
     async def dead_letters(self) -> int:
         """Read the dead-letter queue's count of visible messages."""
