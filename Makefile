@@ -45,7 +45,11 @@ test-unit: setup ## Run the unit tests only
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the operator's tests on a real Kubernetes API server, found or built (needs Go)
-	@$(BIN)/pytest tests/cluster $(ARGS)
+	@$(BIN)/pytest tests/cluster -n $(TEST_PROCESSES) $(ARGS)
+
+.PHONY: e2e
+e2e: setup ## Run the whole system on a real Kubernetes node: the current context's, or one started for it
+	@tests/e2e/kubernetes/run $(ARGS)
 
 .PHONY: lint
 lint: setup ## Run every linter and type check
@@ -67,6 +71,16 @@ format: setup ## Format the code and repair what ruff can repair
 bench: setup ## Run the benchmarks: a table, and JSON in bench/results (ARGS=... picks)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster: setup ## Run the operator's benchmarks on a real Kubernetes API server (ARGS="woken rest --quick" picks)
+	@PYTHONPATH=tests/support $(BIN)/python -m bench.cluster $(ARGS)
+
+##@ Images
+
+.PHONY: images
+images: ## Build localhost/jobqueue-{api,worker,operator}:dev (ARGS=worker: that one)
+	@deploy/images/build $(ARGS)
+
 ##@ Generate
 
 .PHONY: lock
@@ -85,6 +99,14 @@ docs-reference: setup ## Write the reference of all settings, docs/reference/set
 docs-reference-check: setup ## Fail when the reference of all settings is stale
 	@$(BIN)/python -m jobqueue_core.settings.reference --check
 
+.PHONY: crd
+crd: setup ## Write the definition of the JobQueue resource for the chart, and docs/reference/jobqueue.md
+	@$(BIN)/python -m jobqueue_operator.resource --write
+
+.PHONY: crd-check
+crd-check: setup ## Fail when the definition of the JobQueue resource or its reference is stale
+	@$(BIN)/python -m jobqueue_operator.resource --check
+
 ##@ Other
 
 .PHONY: clean
@@ -96,7 +118,7 @@ clean: ## Remove .venv, caches and local data (.jobqueue)
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # pip only fetches uv, by hash; uv does the rest. A venv without pip is made in a tenth of a second, one with
 # pip in four, so the pip of $(PYTHON) is used where it has one that can (pip --python).

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).with_name("results")
 
 
-def write_json(machine: Machine, sections: Sequence[Section], *, quick: bool) -> Path:
-    """Write the results under the time of now and as the latest; return the former."""
+def write_json(machine: Machine, sections: Sequence[Section], *, quick: bool, prefix: str = "") -> Path:
+    """Write the results under the time of now and as the latest, both after a prefix; return the former."""
     now = datetime.now(UTC)
     content = {
         "at": now.isoformat(timespec="seconds"),
@@ -31,9 +31,9 @@ def write_json(machine: Machine, sections: Sequence[Section], *, quick: bool) ->
         "sections": {section.name: _as_json(section) for section in sections},
     }
     _FOLDER.mkdir(exist_ok=True)
-    path = _FOLDER / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path = _FOLDER / f"{prefix}{now:%Y%m%dT%H%M%SZ}.json"
     text = json.dumps(content, indent=2) + "\n"
-    for each in (path, path.with_name("latest.json")):
+    for each in (path, path.with_name(f"{prefix}latest.json")):
         each.write_text(text, encoding="utf-8")
     return path
 

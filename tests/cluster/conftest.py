@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from jobqueue_testsupport.report import BackendReport
 
 CRD = Path(__file__).parents[2] / "charts" / "jobqueue" / "files" / "jobqueues.jobqueue.dev.yaml"
-LOG_SHOWN = 20_000
+# How much of an operator's log is shown when a test fails, and of each line: a traceback is one line.
+LINES_SHOWN, LINE_SHOWN = 100, 1_500
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +106,7 @@ def start_operator(
     base = {
         "AWS_ENDPOINT_URL": aws_env,
         "JOBQUEUE_CONFIG_DIR": str(configuration),
-        "JOBQUEUE_LOGGING__LEVEL": "debug",
+        "JOBQUEUE_LOGGING__LEVEL": "info",
         "JOBQUEUE_MONGODB__URI": embedded_mongo_uri,
         "JOBQUEUE_MONGODB__DATABASE": mongo_database,
         "JOBQUEUE_OPERATOR__NAMESPACES": json.dumps([namespace]),
@@ -125,8 +126,10 @@ def start_operator(
 
         yield start
         for process in started:
-            text = process.log.read_text(errors="replace")[-LOG_SHOWN:]
-            sys.stdout.write(f"─── {process.folder.name}\n{text}\n")
+            lines = process.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+            sys.stdout.write(
+                "\n".join((f"─── {process.folder.name}", *(line[:LINE_SHOWN] for line in lines), ""))
+            )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from jobqueue_core.domain.times import rfc3339
 from jobqueue_testsupport.kube.eventually import eventually, stays
 
 if TYPE_CHECKING:
+    from jobqueue_testsupport.kube.api import Object
     from jobqueue_testsupport.kube.audit import AuditLog
     from jobqueue_testsupport.kube.operator_process import OperatorProcess
     from jobqueue_testsupport.kube.world import World
@@ -228,7 +229,7 @@ async def test_an_autoscaler_of_the_jobqueue_reads_replicas_and_selector(
     await eventually(read)
 
 
-def some(world: World, queue: str, reason: str) -> list[dict[str, object]]:
+def some(world: World, queue: str, reason: str) -> list[Object]:
     """Return the Events of that reason; fail where there are none."""
     events = world.events(queue, reason)
     assert events, f"no Event {reason}: {[event['reason'] for event in world.events(queue)]}"

@@ -15,8 +15,8 @@ from jobqueue_core.ports.queue_admin import (
     OWNER_TAG,
     QueueAdmin,
     QueueAdminError,
+    QueueFault,
     QueuePlan,
-    QueueProblem,
     QueueSettings,
 )
 from jobqueue_core.testing.queue_admin import MemoryQueueAdmin, MemoryQueueState
@@ -114,8 +114,8 @@ async def test_both_queues_are_made_as_planned_and_then_left_alone(
         assert await hand.tags(url) == TAGS
 
     reading = await admin.read(made.url, with_settings=True)
-    assert reading.settings == made.settings
     assert reading.settings is not None
+    assert plan.fits(reading.settings)
     assert (reading.settings.visibility_timeout_seconds, reading.settings.max_receive_count) == (45, 7)
     assert (reading.settings.dead_letter_arn or "").endswith(f":{plan.dead_letter_name}")
 
@@ -133,10 +133,12 @@ async def test_what_was_changed_by_hand_is_seen_corrected_and_told(
     admin: QueueAdmin, hand: Hand, plan: QueuePlan
 ) -> None:
     made = await admin.converge(plan, TAGS)
-    assert made.settings is not None
-    by_hand = replace(made.settings, visibility_timeout_seconds=900, max_receive_count=2)
+    as_planned = (await admin.read(made.url, with_settings=True)).settings
+    assert as_planned is not None
+    by_hand = replace(as_planned, visibility_timeout_seconds=900, max_receive_count=2)
     await hand.change(made.url, by_hand)
     assert (await admin.read(made.url, with_settings=True)).settings == by_hand
+    assert not plan.fits(by_hand)
 
     again = await admin.converge(plan, TAGS)
 
@@ -147,7 +149,7 @@ async def test_what_was_changed_by_hand_is_seen_corrected_and_told(
     assert (timeout.was, timeout.now) == ("900", "45")
     assert (policy.queue, policy.attribute) == (plan.name, "RedrivePolicy")
     assert policy.was != policy.now
-    assert (await admin.read(made.url, with_settings=True)).settings == made.settings
+    assert (await admin.read(made.url, with_settings=True)).settings == as_planned
 
 
 async def test_a_changed_plan_is_a_correction_too(admin: QueueAdmin, plan: QueuePlan) -> None:
@@ -185,11 +187,11 @@ async def test_a_queue_of_another_owner_is_not_touched(
     await hand.create(name, {OWNER_TAG: "default/other"})
     with pytest.raises(QueueAdminError) as refused:
         await admin.converge(plan, TAGS)
-    assert (refused.value.problem, refused.value.queue) == (QueueProblem.FOREIGN, name)
+    assert (refused.value.fault, refused.value.queue) == (QueueFault.FOREIGN, name)
     # Neither was the other made, nor this one changed.
     with pytest.raises(QueueAdminError) as missing:
         await admin.converge(replace(plan, create=False), TAGS)
-    assert missing.value.problem is QueueProblem.MISSING
+    assert missing.value.fault is QueueFault.MISSING
     assert missing.value.queue == ({plan.name, plan.dead_letter_name} - {name}).pop()
 
 
@@ -199,7 +201,7 @@ async def test_without_create_queues_are_found_and_nothing_is_written(
     await hand.create(plan.name, {})
     await hand.create(plan.dead_letter_name, {})
     found = await admin.converge(replace(plan, create=False), TAGS)
-    assert (found.created, found.corrected, found.settings) == ((), (), None)
+    assert (found.created, found.corrected) == ((), ())
     assert await hand.tags(found.url) == {}
     reading = await admin.read(found.url, with_settings=True)
     assert reading.settings is not None
@@ -210,31 +212,30 @@ async def test_without_create_queues_are_found_and_nothing_is_written(
 
 async def test_a_queue_that_is_not_there_is_missing(admin: QueueAdmin, plan: QueuePlan) -> None:
     made = await admin.converge(plan, TAGS)
-    await admin.delete([made.url], TAGS[OWNER_TAG])
+    await admin.delete(plan, TAGS[OWNER_TAG])
     with pytest.raises(QueueAdminError, match=plan.name) as missing:
         await admin.read(made.url)
-    assert missing.value.problem is QueueProblem.MISSING
+    assert missing.value.fault is QueueFault.MISSING
     with pytest.raises(QueueAdminError):
         await admin.converge(replace(plan, create=False), TAGS)
 
 
 async def test_counts_are_read_and_added_up(admin: QueueAdmin, hand: Hand, plan: QueuePlan) -> None:
-    made = await admin.converge(plan, TAGS)
-    urls = [made.url, made.dead_letter_url]
-    assert await admin.messages(urls) == 0
+    made, owner = await admin.converge(plan, TAGS), TAGS[OWNER_TAG]
+    assert await admin.messages(plan, owner) == 0
     await hand.send(made.url, 3)
     await hand.send(made.dead_letter_url, 2)
     reading = await admin.read(made.url)
     assert (reading.counts, reading.settings) == (QueueCounts(3, 0, 0), None)
     assert await admin.dead_letters(made.dead_letter_url) == 2
-    assert await admin.messages(urls) == 5
-    assert await admin.messages([f"{made.url}-never", made.url]) == 3
+    assert await admin.messages(plan, owner) == 5
+    assert await admin.messages(replace(plan, name=f"{plan.name}-never"), owner) == 2
+    assert await admin.messages(plan, "default/other") == 0
 
 
 async def test_only_what_is_the_owners_is_deleted(admin: QueueAdmin, hand: Hand, plan: QueuePlan) -> None:
     made = await admin.converge(plan, TAGS)
-    urls = [made.url, made.dead_letter_url, f"{made.url}-never"]
-    assert await admin.delete(urls, "default/other") == ()
+    assert await admin.delete(plan, "default/other") == ()
     assert await hand.tags(made.url) == TAGS
-    assert await admin.delete(urls, "default/emails") == (plan.name, plan.dead_letter_name)
-    assert await admin.delete(urls, "default/emails") == ()
+    assert await admin.delete(plan, "default/emails") == (plan.name, plan.dead_letter_name)
+    assert await admin.delete(plan, "default/emails") == ()

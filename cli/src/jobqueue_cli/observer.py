@@ -6,21 +6,18 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from jobqueue_cli.arrival import ArrivalMeter
 from jobqueue_core.domain.errors import JobQueueError
+from jobqueue_core.ports.store import Backlog
+from jobqueue_operator.observing.workload import STALE_HEARTBEATS, UNFINISHED_LIMIT, Workload
 from jobqueue_operator.scaling import Observation, QueueCounts, Unknown
 
 if TYPE_CHECKING:
-    from jobqueue_cli.tally import Tally
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.ports.clock import Clock
     from jobqueue_core.ports.queue import MessageQueue
     from jobqueue_core.ports.store import JobStore
+    from jobqueue_operator.observing.tally import Tally
 
-UNFINISHED_LIMIT = 100_000
-"""The store counts unfinished jobs up to here; the queue's own count knows no limit."""
-STALE_HEARTBEATS = 3
-"""A worker that has missed this many heartbeats is no longer counted as one."""
 WAKE_SECONDS = 0.2
 
 
@@ -32,8 +29,8 @@ class QueueObserver:
         queue: Its SQS queue.
         store: The job store.
         clock: Time.
-        tally: Is given every heartbeat.
         heartbeat_seconds: How often workers write one.
+        max_attempts: Attempts that a job has.
     """
 
     def __init__(
@@ -43,43 +40,25 @@ class QueueObserver:
         queue: MessageQueue,
         store: JobStore,
         clock: Clock,
-        tally: Tally,
         heartbeat_seconds: float,
+        max_attempts: int,
     ) -> None:
         self._name = name
         self._queue = queue
         self._store = store
         self._clock = clock
-        self._tally = tally
         self._fresh = timedelta(seconds=STALE_HEARTBEATS * heartbeat_seconds)
-        self._arrival = ArrivalMeter()
+        self._workload = Workload(clock, max_attempts=max_attempts)
+
+    @property
+    def tally(self) -> Tally:
+        """What the workers have done."""
+        return self._workload.tally
 
     async def observe(self) -> Observation:
-        """Read everything once; what cannot be read is unknown, never zero.
-
-        Raises:
-            StoreUnavailableError: The heartbeats cannot be read.
-        """
-        now = self._clock.now()
-        counts, waiting, oldest, alive = await asyncio.gather(
-            self._counts(),
-            self._unfinished(),
-            self._store.oldest_waiting(self._name),
-            self.read_heartbeats(),
-        )
-        if isinstance(waiting, int) and waiting < UNFINISHED_LIMIT:
-            at = self._clock.monotonic()
-            self._arrival = self._arrival.read(at, unfinished=waiting, finished=self._tally.finished)
-        return Observation(
-            current=0,  # the control loop knows
-            queue=counts,
-            store_waiting=waiting,
-            busy_worker_ids=_busy(alive),
-            busy_slots=sum(beat.busy for beat in alive),
-            oldest_age_seconds=None if oldest is None else max(0.0, (now - oldest).total_seconds()),
-            service_seconds=self._tally.service_seconds,
-            arrival_per_second=self._arrival.per_second,
-        )
+        """Read everything once; what cannot be read is unknown, never zero."""
+        readings = await asyncio.gather(self._counts(), self._backlog(), self._heartbeats())
+        return self._workload.observation(*readings)
 
     async def read_heartbeats(self) -> list[Heartbeat]:
         """Read the workers that are there, for the tally as well.
@@ -88,7 +67,7 @@ class QueueObserver:
             StoreUnavailableError: They cannot be read.
         """
         alive = await self._store.workers(self._name, self._clock.now() - self._fresh)
-        self._tally.read(alive)
+        self.tally.read(alive)
         return alive
 
     async def wait_for_work(self) -> None:
@@ -113,12 +92,17 @@ class QueueObserver:
             return Unknown(str(error))
         return QueueCounts(counts.visible, counts.in_flight, counts.delayed)
 
-    async def _unfinished(self) -> int | Unknown:
+    async def _backlog(self) -> Backlog | Unknown:
         try:
-            return await self._store.unfinished(self._name, UNFINISHED_LIMIT)
+            unfinished, oldest = await asyncio.gather(
+                self._store.unfinished(self._name, UNFINISHED_LIMIT), self._store.oldest_waiting(self._name)
+            )
         except JobQueueError as error:
             return Unknown(str(error))
+        return Backlog(unfinished, oldest)
 
-
-def _busy(alive: list[Heartbeat]) -> frozenset[str]:
-    return frozenset(beat.worker for beat in alive if beat.busy and not beat.draining)
+    async def _heartbeats(self) -> list[Heartbeat] | Unknown:
+        try:
+            return await self.read_heartbeats()
+        except JobQueueError as error:
+            return Unknown(str(error))

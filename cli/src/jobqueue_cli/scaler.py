@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobqueue_cli.observer import WAKE_SECONDS, QueueObserver
-from jobqueue_cli.tally import Tally
 from jobqueue_operator.local import LocalOperator
 from jobqueue_operator.scaling import (
     BacklogPerReplica,
@@ -84,7 +83,6 @@ class QueueScaler:
     ) -> None:
         self.name = name
         self.queue = queue
-        self.tally = Tally()
         self.concurrency = settings.queue(name).concurrency
         self._say = say
         self._clock = clock
@@ -95,9 +93,10 @@ class QueueScaler:
             queue=queue,
             store=store,
             clock=clock,
-            tally=self.tally,
             heartbeat_seconds=worker.heartbeat_seconds,
+            max_attempts=settings.queue(name).retry.max_attempts,
         )
+        self.tally = self._observer.tally
         is_default = name == settings.default_queue
         self.target = ProcessTarget(
             command,

@@ -10,8 +10,8 @@ from jobqueue_operator.scaling import drain_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobqueue_cli.tally import Tally
     from jobqueue_core.domain.heartbeat import PhaseCounts
+    from jobqueue_operator.observing.tally import Tally
     from jobqueue_operator.ports import Replicas
 
 

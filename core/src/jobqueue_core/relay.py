@@ -196,7 +196,7 @@ class Relay:
 
     async def audit(self) -> None:
         """Look for messages that a queue has lost."""
-        for name, queue in self._queues.items():
+        for name, queue in tuple(self._queues.items()):  # queues may be learnt meanwhile
             await self._audit_queue(name, queue)
 
     async def _audit_queue(self, name: str, queue: MessageQueue) -> None:

@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobqueue_core.adapters.sqs.admin import SqsQueueAdmin
-
 from jobqueue_core.adapters.kube.client import KubeClient, own_namespace
+from jobqueue_core.adapters.sqs.admin import SqsQueueAdmin
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.assembly import open_store
 from jobqueue_core.ports.clock import SystemClock
@@ -98,6 +97,7 @@ async def opened(settings: Settings, metrics: OperatorMetrics) -> AsyncIterator[
                 yield Operator(fleet, leadership)
             finally:
                 await fleet.close()
+                await reader.close()
                 await leadership.release()
     finally:
         await store.close()

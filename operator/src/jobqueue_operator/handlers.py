@@ -1,12 +1,14 @@
 """What kopf calls: nothing but handing on what the watches say, so that the controllers converge.
 
 Only low-level event handlers are used: they keep no progress in annotations, put no finalizer on anything
-and make no difference between created and changed. A handler never waits for the network.
+and make no difference between created and changed. A handler never waits for the network; it is a coroutine
+because kopf runs plain functions in threads.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import kopf
@@ -24,15 +26,21 @@ def registry_of(fleet: Fleet) -> kopf.OperatorRegistry:
     """Return kopf's handlers for a fleet of controllers."""
     registry = kopf.OperatorRegistry()
 
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 -- whatever else kopf passes
+        # As `kube_configuration` of the other client: the pod's account unless a kubeconfig is named.
+        found = None if os.environ.get("KUBECONFIG") else kopf.login_with_service_account(**kwargs)
+        return found or kopf.login_with_kubeconfig(**kwargs)
+
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    def jobqueue(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- whatever else kopf passes
+    async def jobqueue(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- whatever else kopf passes
         if event["type"] == "DELETED":
             fleet.jobqueue_gone(event["object"])
         else:
             fleet.jobqueue_seen(event["object"])
 
     @kopf.on.event("apps", "v1", "deployments", registry=registry)
-    def deployment(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- as above
+    async def deployment(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- as above
         if event["type"] == "DELETED":
             fleet.deployment_gone(event["object"])
         else:

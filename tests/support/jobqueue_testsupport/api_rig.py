@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from jobqueue_api.bootstrap import Parts, assemble, running
+from jobqueue_api.bootstrap import ClusterAccess, Parts, assemble, running
+from jobqueue_api.metrics import ApiMetrics
 from jobqueue_core.settings.model import Settings
-from jobqueue_core.telemetry.metrics import Metrics
 from jobqueue_core.testing.clock import ManualClock, settle
 from jobqueue_core.testing.queue import MemoryQueue
 from jobqueue_core.testing.store import MemoryJobStore
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from jobqueue_core.domain.job import Job
+    from jobqueue_core.settings.queue import QueueSettings
+    from jobqueue_testsupport.fake_cluster import FakeCluster
 
 PROBLEM = "application/problem+json"
 
@@ -33,9 +35,17 @@ class NotedRequests:
 
 
 class ApiRig:
-    """The API and everything behind it; the relay runs when it is told to."""
+    """The API and everything behind it; the relay runs when it is told to.
 
-    def __init__(self, store: MemoryJobStore | None = None, **changes: object) -> None:
+    Attributes:
+        opened: queues that were opened for JobQueues, in order.
+        learnt_away: whether such queues are away at first.
+
+    """
+
+    def __init__(
+        self, store: MemoryJobStore | None = None, cluster: FakeCluster | None = None, **changes: object
+    ) -> None:
         raw: dict[str, object] = {
             "mongodb": {"uri": "mongodb://unused"},
             "queues": {"emails": {}, "orders": {"sqs": {"queue_name": "orders.fifo"}}},
@@ -49,11 +59,24 @@ class ApiRig:
             name: MemoryQueue(self.settings.queue(name).sqs.queue_name, self.clock)
             for name in self.settings.queue_names
         }
-        self.metrics = Metrics("api")
+        self.metrics = ApiMetrics()
         self.requests = NotedRequests()
+        self.opened: list[QueueSettings] = []
+        self.learnt_away = False
         self.parts: Parts = assemble(
-            self.settings, store=self.store, queues=self.queues, clock=self.clock, metrics=self.metrics
+            self.settings,
+            store=self.store,
+            queues=dict(self.queues),
+            clock=self.clock,
+            metrics=self.metrics,
+            access=None if cluster is None else ClusterAccess(cluster, self._open_queue),
         )
+
+    def _open_queue(self, queue: QueueSettings) -> MemoryQueue:
+        self.opened.append(queue)
+        opened = self.queues[queue.name] = MemoryQueue(queue.sqs.queue_name, self.clock)
+        opened.faults.away = self.learnt_away
+        return opened
 
     @property
     def queue(self) -> MemoryQueue:

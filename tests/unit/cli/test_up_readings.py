@@ -4,14 +4,10 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
-from jobqueue_cli.arrival import ArrivalMeter
 from jobqueue_cli.observer import QueueObserver
 from jobqueue_cli.restarts import RestartBudget
 from jobqueue_cli.scaler import scaling_spec
 from jobqueue_cli.snapshot import snapshot
-from jobqueue_cli.tally import Tally
 from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.job import Job, Lease, Phase
 from jobqueue_core.domain.message import Message
@@ -19,6 +15,7 @@ from jobqueue_core.settings.service_sections import OnUnknownSettings, ScalingSe
 from jobqueue_core.testing.clock import START, ManualClock, settle
 from jobqueue_core.testing.queue import MemoryQueue
 from jobqueue_core.testing.store import MemoryJobStore
+from jobqueue_operator.observing.tally import Tally
 from jobqueue_operator.ports import Replicas
 from jobqueue_operator.scaling import BacklogPerReplica, DrainSeconds, Fallback, Hold, QueueCounts, Unknown
 from jobqueue_testsupport.factories import IDLE_BEAT
@@ -37,17 +34,17 @@ JOB = Job(
 )
 
 
-def observed() -> tuple[QueueObserver, MemoryQueue, MemoryJobStore, ManualClock, Tally]:
-    clock, tally = ManualClock(), Tally()
+def observed() -> tuple[QueueObserver, MemoryQueue, MemoryJobStore, ManualClock]:
+    clock = ManualClock()
     queue, store = MemoryQueue("jobs", clock), MemoryJobStore()
     observer = QueueObserver(
-        "default", queue=queue, store=store, clock=clock, tally=tally, heartbeat_seconds=1.0
+        "default", queue=queue, store=store, clock=clock, heartbeat_seconds=1.0, max_attempts=3
     )
-    return observer, queue, store, clock, tally
+    return observer, queue, store, clock
 
 
 async def test_an_observation_holds_queue_store_and_heartbeats() -> None:
-    observer, queue, store, clock, _ = observed()
+    observer, queue, store, clock = observed()
     await queue.send([Message("body"), Message("body")])
     await store.insert([JOB])
     clock.move(2)
@@ -65,7 +62,7 @@ async def test_an_observation_holds_queue_store_and_heartbeats() -> None:
 
 
 async def test_a_queue_that_is_away_is_unknown_and_not_empty() -> None:
-    observer, queue, _, _, _ = observed()
+    observer, queue, _, _ = observed()
     queue.faults.away = True
 
     seen = await observer.observe()
@@ -74,8 +71,19 @@ async def test_a_queue_that_is_away_is_unknown_and_not_empty() -> None:
     assert seen.store_waiting == 0
 
 
+async def test_a_store_that_is_away_is_unknown_and_not_empty() -> None:
+    observer, queue, store, _ = observed()
+    await queue.send([Message("body")])
+    store.available = False
+
+    seen = await observer.observe()
+
+    assert seen.queue == QueueCounts(1, 0, 0)
+    assert seen.store_waiting == Unknown("the store is away")
+
+
 async def test_work_is_noticed_without_a_request_to_the_queue() -> None:
-    observer, queue, store, clock, _ = observed()
+    observer, queue, store, clock = observed()
     waiting = asyncio.create_task(observer.wait_for_work())
     await clock.advance(5)
     assert not waiting.done()
@@ -86,26 +94,6 @@ async def test_work_is_noticed_without_a_request_to_the_queue() -> None:
 
     assert waiting.done()
     assert queue.calls == 0
-
-
-def test_arrivals_are_what_the_backlog_grew_by_and_what_was_done_meanwhile() -> None:
-    meter = ArrivalMeter().read(0.0, unfinished=10, finished=0)
-    assert meter.per_second is None
-
-    meter = meter.read(2.0, unfinished=4, finished=26)
-
-    assert meter.per_second == 10.0
-    assert meter.read(12.0, unfinished=4, finished=26).per_second == pytest.approx(5.0)
-    assert meter.read(4.0, unfinished=0, finished=0).per_second == pytest.approx(8.7, abs=0.05)
-
-
-def test_the_tally_keeps_what_workers_did_that_have_gone() -> None:
-    tally = Tally()
-    tally.read([replace(BEAT, attempts=5, retries=1, finished=4), replace(BEAT, worker="w2", attempts=2)])
-    tally.read([replace(BEAT, worker="w2", attempts=3, busy=2, service_seconds=0.4)])
-
-    assert (tally.attempts, tally.retries, tally.finished) == (8, 1, 4)
-    assert (tally.busy, tally.service_seconds) == (2, 0.4)
 
 
 def test_restarts_come_slower_and_end_at_three_a_minute() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from jobqueue_core.domain.errors import QueueUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from jobqueue_core.ports.queue import QueueCounts
 
@@ -20,21 +20,19 @@ OWNER_TAG = "jobqueue.dev/owner"
 _RETENTION_SECONDS = 1_209_600
 
 
-class QueueProblem(StrEnum):
+class QueueFault(StrEnum):
     """What stands in the way, as far as it makes a difference to who has to do something."""
 
     MISSING = "missing"
     """There is no such queue, or the credentials do not show it."""
-    DENIED = "denied"
+    ACCESS_DENIED = "access_denied"
     """There are no credentials, or AWS does not accept them or what they ask for."""
     DELETED_RECENTLY = "deleted_recently"
     """The name is free again 60 s after its queue was deleted."""
     FOREIGN = "foreign"
     """The queue carries the tag of another owner."""
     UNREACHABLE = "unreachable"
-    """No answer, or none that SQS itself would stand by: it may be better the next time."""
-    THROTTLED = "throttled"
-    """Too many requests."""
+    """No answer, or none that SQS itself would stand by, or too many requests: to be tried again."""
     REFUSED = "refused"
     """The request cannot be done as it is."""
 
@@ -44,15 +42,20 @@ class QueueAdminError(QueueUnavailableError):
 
     Attributes:
         queue: its name.
-        problem: what stood in the way.
+        fault: what stood in the way.
 
     """
 
-    def __init__(self, message: str, *, queue: str, problem: QueueProblem) -> None:
+    def __init__(self, message: str, *, queue: str, fault: QueueFault) -> None:
         """Take the message for people, and what the program goes by."""
         super().__init__(message)
         self.queue = queue
-        self.problem = problem
+        self.fault = fault
+
+
+def fault_of(error: QueueUnavailableError) -> QueueFault:
+    """Return what stood in the way, of whatever a queue's adapter raises."""
+    return error.fault if isinstance(error, QueueAdminError) else QueueFault.UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,13 @@ class QueuePlan:
             max_receive_count=None if dead_letter_arn is None else self.max_receive_count,
         )
 
+    def fits(self, found: QueueSettings) -> bool:
+        """Tell whether the queue's settings are as planned."""
+        # An ARN ends in the queue's name.
+        arn = found.dead_letter_arn
+        leads_there = arn is not None and arn.rpartition(":")[2] == self.dead_letter_name
+        return leads_there and found == self.settings(arn)
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:
@@ -127,7 +137,6 @@ class Provisioned:
     Attributes:
         url: the queue.
         dead_letter_url: its dead-letter queue.
-        settings: what the queue's settings are to be; None where they are not the plan's to set.
         created: names of the queues that were made.
         corrected: what was changed.
 
@@ -135,7 +144,6 @@ class Provisioned:
 
     url: str
     dead_letter_url: str
-    settings: QueueSettings | None = None
     created: tuple[str, ...] = ()
     corrected: tuple[Correction, ...] = ()
 
@@ -184,16 +192,16 @@ class QueueAdmin(Protocol):
         """Return how many messages wait in a dead-letter queue (approximate)."""
         ...
 
-    async def messages(self, urls: Sequence[str]) -> int:
-        """Return how many messages the queues hold together; a queue that is not there holds none.
+    async def messages(self, plan: QueuePlan, owner: str) -> int:
+        """Return how many messages would be lost with the plan's queues.
 
-        In flight and delayed ones count: 0 means that nothing is lost with the queues, as far as
-        SQS's approximate counts go.
+        Those in flight and delayed count, and dead letters; queues that are gone or do not carry the
+        owner's tag do not. 0 is as sure as SQS's approximate counts are.
         """
         ...
 
-    async def delete(self, urls: Sequence[str], owner: str) -> tuple[str, ...]:
-        """Delete those queues that carry the owner's tag, with all that is in them.
+    async def delete(self, plan: QueuePlan, owner: str) -> tuple[str, ...]:
+        """Delete those of the plan's queues that carry the owner's tag, with all that is in them.
 
         Returns:
             The names of those deleted. A queue that is gone, or is not the owner's, is passed over.

@@ -11,12 +11,12 @@ from jobqueue_core.ports.queue_admin import (
     Correction,
     Provisioned,
     QueueAdminError,
-    QueueProblem,
+    QueueFault,
     QueueReading,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from jobqueue_core.ports.queue_admin import QueuePlan, QueueSettings
 
@@ -42,7 +42,7 @@ class MemoryQueueAdmin:
 
     Attributes:
         queues: what there is, by name.
-        problems: what stands in the way of a queue, by its name; under `*`, of every queue.
+        faults: what stands in the way of a queue, by its name; under `*`, of every queue.
         calls: how often each method was called.
 
     """
@@ -50,7 +50,7 @@ class MemoryQueueAdmin:
     def __init__(self) -> None:
         """Begin without queues."""
         self.queues: dict[str, MemoryQueueState] = {}
-        self.problems: dict[str, QueueProblem] = {}
+        self.faults: dict[str, QueueFault] = {}
         self.calls: dict[str, int] = {}
 
     @staticmethod
@@ -67,35 +67,37 @@ class MemoryQueueAdmin:
         self.calls[method] = self.calls.get(method, 0) + 1
 
     def _check(self, name: str) -> None:
-        problem = self.problems.get(name) or self.problems.get("*")
-        if problem is not None:
-            raise _error(name, problem)
+        fault = self.faults.get(name) or self.faults.get("*")
+        if fault is not None:
+            raise _error(name, fault)
 
     def _get(self, url: str) -> MemoryQueueState:
         name = _name(url)
         self._check(name)
         if name not in self.queues:
-            raise _error(name, QueueProblem.MISSING)
+            raise _error(name, QueueFault.MISSING)
         return self.queues[name]
 
     async def converge(self, plan: QueuePlan, tags: Mapping[str, str]) -> Provisioned:
         """Make or correct both queues."""
         self._call("converge")
-        wanted = plan.settings(self.arn(plan.dead_letter_name))
-        by_name = {plan.dead_letter_name: plan.settings(None), plan.name: wanted}
+        by_name = {
+            plan.dead_letter_name: plan.settings(None),
+            plan.name: plan.settings(self.arn(plan.dead_letter_name)),
+        }
         both = Provisioned(
             url=plan.url or self.url(plan.name), dead_letter_url=self.url(plan.dead_letter_name)
         )
         for name in by_name:
             self._check(name)
             if name not in self.queues and not plan.create:
-                raise _error(name, QueueProblem.MISSING)
+                raise _error(name, QueueFault.MISSING)
         if not plan.create:
             return both
         for name in by_name:
             owner = self.queues[name].tags.get(OWNER_TAG) if name in self.queues else None
             if owner is not None and owner != tags.get(OWNER_TAG, owner):
-                raise _error(name, QueueProblem.FOREIGN)
+                raise _error(name, QueueFault.FOREIGN)
         created = tuple(name for name in by_name if name not in self.queues)
         corrected: list[Correction] = []
         for name, settings in by_name.items():
@@ -103,7 +105,7 @@ class MemoryQueueAdmin:
             corrected += _corrections(name, state.settings, settings)
             state.settings = settings
             state.tags.update(tags)
-        return replace(both, settings=wanted, created=created, corrected=tuple(corrected))
+        return replace(both, created=created, corrected=tuple(corrected))
 
     async def read(self, url: str, *, with_settings: bool = False) -> QueueReading:
         """Return counts and settings."""
@@ -116,31 +118,34 @@ class MemoryQueueAdmin:
         self._call("dead_letters")
         return self._get(url).counts.visible
 
-    async def messages(self, urls: Sequence[str]) -> int:
-        """Add up all counts."""
+    async def messages(self, plan: QueuePlan, owner: str) -> int:
+        """Add up all counts of what is the owner's."""
         self._call("messages")
-        for url in urls:
-            self._check(_name(url))
-        return sum(self.queues[_name(url)].counts.total for url in urls if _name(url) in self.queues)
+        return sum(self.queues[name].counts.total for name in self._owned(plan, owner))
 
-    async def delete(self, urls: Sequence[str], owner: str) -> tuple[str, ...]:
+    async def delete(self, plan: QueuePlan, owner: str) -> tuple[str, ...]:
         """Delete what is the owner's."""
         self._call("delete")
-        deleted = []
-        for name in map(_name, urls):
+        owned = self._owned(plan, owner)
+        for name in owned:
+            del self.queues[name]
+        return owned
+
+    def _owned(self, plan: QueuePlan, owner: str) -> tuple[str, ...]:
+        names = (plan.name, plan.dead_letter_name)
+        for name in names:
             self._check(name)
-            if name in self.queues and self.queues[name].tags.get(OWNER_TAG) == owner:
-                del self.queues[name]
-                deleted.append(name)
-        return tuple(deleted)
+        return tuple(
+            name for name in names if name in self.queues and self.queues[name].tags.get(OWNER_TAG) == owner
+        )
 
 
 def _name(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def _error(name: str, problem: QueueProblem) -> QueueAdminError:
-    return QueueAdminError(f"the queue {name!r}: {problem.value}", queue=name, problem=problem)
+def _error(name: str, fault: QueueFault) -> QueueAdminError:
+    return QueueAdminError(f"the queue {name!r}: {fault.value}", queue=name, fault=fault)
 
 
 def _corrections(name: str, was: QueueSettings, now: QueueSettings) -> list[Correction]:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobqueue_core.adapters.kube.client import KubeError
-from jobqueue_core.adapters.sqs.provision import QueuePlan
-from jobqueue_core.domain.errors import QueueUnavailableError
-from jobqueue_core.ports.queue_admin import QueueFault, fault_of
+from jobqueue_core.ports.queue_admin import OWNER_TAG, QueueAdminError, QueueFault, QueuePlan, fault_of
 from jobqueue_operator.cluster import paths
 from jobqueue_operator.cluster.conditions import Problem
 from jobqueue_operator.observing.observer import ClusterObserver
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobqueue_core.adapters.kube.client import KubeClient
+    from jobqueue_core.domain.errors import QueueUnavailableError
     from jobqueue_core.ports.clock import Clock
     from jobqueue_core.ports.queue_admin import Provisioned, QueueAdmin
     from jobqueue_core.settings.model import Settings
@@ -30,21 +29,23 @@ if TYPE_CHECKING:
 _RESYNC_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
 
+MANAGED_BY_TAG = "jobqueue.dev/managed-by"
+
 _WHAT_TO_DO = {
     QueueFault.MISSING: "create it, or set spec.queue.provision to true",
-    QueueFault.ACCESS_DENIED: "allow it in the operator's IAM policy",
-    QueueFault.DELETED_RECENTLY: "SQS lets a deleted queue be made again after 60 s; it is tried again",
-    QueueFault.FOREIGN: "name another queue, or take the tag off it",
+    QueueFault.ACCESS_DENIED: "give the operator credentials that its IAM policy allows this",
+    QueueFault.DELETED_RECENTLY: "SQS lets it be made again 60 s after it was deleted; it is tried again",
+    QueueFault.FOREIGN: "name another queue in spec.queue",
+    QueueFault.UNREACHABLE: "the workers are held until it answers again",
     QueueFault.REFUSED: "correct spec.queue",
-    QueueFault.UNREACHABLE: "workers are held until it answers again",
 }
 _REASON = {
     QueueFault.MISSING: "QueueMissing",
     QueueFault.ACCESS_DENIED: "AccessDenied",
     QueueFault.DELETED_RECENTLY: "QueueMissing",
     QueueFault.FOREIGN: "QueueForeign",
-    QueueFault.REFUSED: "QueueRefused",
     QueueFault.UNREACHABLE: "Unreachable",
+    QueueFault.REFUSED: "QueueRefused",
 }
 
 
@@ -116,7 +117,7 @@ class QueueKeeper:
         await self._hold_deletion(resource)
         try:
             done = await self._admin.converge(_plan(resource), _tags(resource))
-        except QueueUnavailableError as error:
+        except QueueAdminError as error:
             self._fail(error)
             self._next_converge = now + _RETRY_SECONDS
             self._converged = resource.generation
@@ -135,7 +136,7 @@ class QueueKeeper:
                 clock=self._clock,
                 heartbeat_seconds=self._heartbeat_seconds,
             )
-        self._observer.expect(_plan(resource))
+        self._observer.expect(_plan(resource), max_attempts=resource.spec.retry.max_attempts)
         return _notices(done)
 
     async def observe(self, resource: JobQueue) -> Seen | None:
@@ -190,13 +191,13 @@ class QueueKeeper:
             "spec.queue.deletionPolicy to Retain to keep the queue"
         )
         try:
-            held = await self._admin.messages(_plan(resource))
-            if held and not forced:
-                message = f"{held} messages wait in the queue and its dead-letter queue: {way_out}"
+            held = 0 if forced else await self._admin.messages(_plan(resource), _owner(resource))
+            if held:
+                message = f"{held} messages are in the queue and its dead-letter queue: {way_out}"
                 return Problem("DeletionRefused", message)
-            await self._admin.delete(_plan(resource))
-        except QueueUnavailableError as error:
-            what = _WHAT_TO_DO[fault_of(error)]
+            await self._admin.delete(_plan(resource), _owner(resource))
+        except QueueAdminError as error:
+            what = _WHAT_TO_DO[error.fault]
             message = f"the queue cannot be deleted: {error}; {what}, or set deletionPolicy to Retain"
             return Problem("DeletionRefused", message)
         return None
@@ -237,11 +238,12 @@ def _plan(resource: JobQueue) -> QueuePlan:
     )
 
 
+def _owner(resource: JobQueue) -> str:
+    return f"{resource.namespace}/{resource.name}"
+
+
 def _tags(resource: JobQueue) -> dict[str, str]:
-    return {
-        "jobqueue.dev/owner": f"{resource.namespace}/{resource.name}",
-        "jobqueue.dev/managed-by": "jobqueue-operator",
-    }
+    return {OWNER_TAG: _owner(resource), MANAGED_BY_TAG: "jobqueue-operator"}
 
 
 def _notices(done: Provisioned) -> list[Notice]:

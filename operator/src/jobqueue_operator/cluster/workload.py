@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from jobqueue_operator.resource.names import GROUP, KIND, MANAGED_BY, NAME_LABEL, VERSION
+from jobqueue_operator.resource.names import GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, NAME_LABEL, VERSION
 from jobqueue_operator.targets.deployment import TEMPLATE_HASH
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 
-MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 METRICS_PORT = 9100
 _CONTAINER = "worker"
 _USER = 10001

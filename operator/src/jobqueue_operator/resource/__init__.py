@@ -1,1 +1,1 @@
-"""The JobQueue resource: its model, the definition (CRD) made from it, and reading one from the API server."""
+"""The JobQueue resource: its model, the definition (CRD) made from it, and reading one that was applied."""

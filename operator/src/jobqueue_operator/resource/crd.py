@@ -13,7 +13,9 @@ from jobqueue_operator.resource.schema import Schema, structural
 from jobqueue_operator.resource.spec import JobQueueSpec
 from jobqueue_operator.resource.status import JobQueueStatus
 
-_HEAD = "# Made by `make crd` from operator/src/jobqueue_operator/resource; change the model, not this file.\n"
+_HEAD = (
+    "# Made by `make crd` from operator/src/jobqueue_operator/resource; change the model, not this file.\n"
+)
 _LINE = 110
 
 
@@ -59,7 +61,12 @@ def definition() -> dict[str, Any]:
 def manifest() -> str:
     """Return the definition as YAML."""
     text = yaml.dump(
-        definition(), Dumper=_Dumper, sort_keys=False, width=_LINE, allow_unicode=True, default_flow_style=False
+        definition(),
+        Dumper=_Dumper,
+        sort_keys=False,
+        width=_LINE,
+        allow_unicode=True,
+        default_flow_style=False,
     )
     return _HEAD + text
 
@@ -84,8 +91,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _root() -> Schema:
     return {
-        "description": "A queue of HTTP jobs: its SQS queue, the external service that does the work, and the "
-        "workers, whose number follows what is waiting.",
+        "description": "A queue of HTTP jobs: its SQS queue, the external service that does the work, and "
+        "the workers, whose number follows what is waiting.",
         "type": "object",
         VALIDATIONS: [
             {"rule": f"size(self.metadata.name) <= {names.NAME_MAX}", "message": f"metadata.name {NAME_RULE}"}
@@ -108,9 +115,7 @@ def _columns() -> list[dict[str, Any]]:
         _column("Min", ".spec.scaling.minReplicas", "Fewest workers.", "integer"),
         _column("Max", ".spec.scaling.maxReplicas", "Most workers.", "integer"),
         _column("Replicas", ".status.replicas", "Workers that the target asks for.", "integer"),
-        _column(
-            "Backlog", ".status.backlog.visible", "Messages that are ready to be received.", "integer"
-        ),
+        _column("Backlog", ".status.backlog.visible", "Messages that are ready to be received.", "integer"),
         _column(
             "Oldest",
             ".status.oldestAgeSeconds",

@@ -32,22 +32,27 @@ def _field(number: str, names: tuple[str, ...] = (), also: tuple[str, ...] = ())
     return rf"(?:{item})(?:,(?:{item}))*"
 
 
-_CRON = "(?i:" + " +".join(
-    (
-        _field(_MINUTE),
-        _field(_HOUR),
-        _field(_DAY, also=("LW?",)),
-        _field(_MONTH, MONTHS),
-        _field(_WEEKDAY, WEEKDAYS, (f"{_WEEKDAY}L", f"(?:{_WEEKDAY}|{'|'.join(WEEKDAYS)})#[1-5]")),
+GRAMMAR = (
+    "(?i:"
+    + " +".join(
+        (
+            _field(_MINUTE),
+            _field(_HOUR),
+            _field(_DAY, also=("LW?",)),
+            _field(_MONTH, MONTHS),
+            _field(_WEEKDAY, WEEKDAYS, (f"{_WEEKDAY}L", f"(?:{_WEEKDAY}|{'|'.join(WEEKDAYS)})#[1-5]")),
+        )
     )
-) + ")"
+    + ")"
+)
 
 _NUMBERS = re.compile(r"([0-9]+)-([0-9]+)")
 _NAMES = re.compile(r"([A-Z]{3})-([A-Z]{3})")
 _ORDER = " ".join((*MONTHS, *WEEKDAYS))
 
 
-def _runs_forwards(cron: str) -> bool:
+def runs_forwards(cron: str) -> bool:
+    """Whether every range of an expression begins with its lower end."""
     return all(int(low) <= int(high) for low, high in _NUMBERS.findall(cron)) and all(
         _ORDER.find(low) <= _ORDER.find(high) for low, high in _NAMES.findall(cron.upper())
     )
@@ -55,9 +60,9 @@ def _runs_forwards(cron: str) -> bool:
 
 Cron = Annotated[
     str,
-    Field(min_length=9, max_length=100),
+    Field(max_length=100),
     matches(
-        _CRON,
+        GRAMMAR,
         "must be a cron expression of five fields: minute 0-59, hour 0-23, day of month 1-31 (or L, LW), "
         "month 1-12 or jan-dec, day of week 0-7 or sun-sat (or 5L, fri#2); each a value, a range a-b, "
         "a list a,b or *, with a step /n or without",
@@ -68,6 +73,6 @@ Cron = Annotated[
         "self.upperAscii().findAll('[A-Z]{3}-[A-Z]{3}').all(range, "
         f"'{_ORDER}'.indexOf(range.substring(0, 3)) <= '{_ORDER}'.indexOf(range.substring(4)))",
         message="a range a-b of a cron expression must not run backwards (sunday is 0 and 7, the name 0)",
-        holds=_runs_forwards,
+        holds=runs_forwards,
     ),
 ]

@@ -173,6 +173,8 @@ def _problems(error: ValidationError) -> Iterable[str]:
 def _path(location: tuple[str | int, ...]) -> str:
     text = ""
     for part in location:
+        if str(part).startswith("("):  # which form of a union was tried, no field
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 

@@ -64,9 +64,7 @@ def one_each(values: tuple[str, ...]) -> bool:
     return len(set(values)) == len(values)
 
 
-JsonObject = Annotated[
-    dict[str, Any], WithJsonSchema({"type": "object", PRESERVE: True})
-]
+JsonObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", PRESERVE: True})]
 """A part of a pod's spec that Kubernetes itself checks when the Deployment is written."""
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 """The name of another object in the namespace of the JobQueue."""

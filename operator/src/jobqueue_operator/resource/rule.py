@@ -1,4 +1,4 @@
-"""Rules of the model, each said once: in CEL for the API server, as a predicate for `parse`, in words for both."""
+"""Rules of the model, each said once: in CEL for the API server, in Python for `parse`, in words for both."""
 
 from __future__ import annotations
 

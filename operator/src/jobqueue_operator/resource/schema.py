@@ -1,7 +1,8 @@
 """From the model to the schema of a CRD: structural, as Kubernetes demands it, in OpenAPI 3.0.
 
-Pydantic writes JSON schema 2020-12. Here references are put in place, what may be absent is plain (in Kubernetes
-absent is unset), and keywords that OpenAPI 3.0 or a structural schema does not know are rewritten or left out.
+Pydantic writes JSON schema 2020-12. Here references are put in place, what may be absent is plain (in
+Kubernetes absent is unset), and keywords that OpenAPI 3.0 or a structural schema does not know are rewritten
+or left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
 Schema: TypeAlias = dict[str, Any]
 
 _INT32_MAX = 2**31 - 1
-_DROPPED = ("title", "additionalProperties", "anyOf", "const", "exclusiveMinimum", "default", "properties", "items")
+_DROPPED = (
+    "title",
+    "additionalProperties",
+    "anyOf",
+    "const",
+    "exclusiveMinimum",
+    "default",
+    "properties",
+    "items",
+)
 _FIRST = ("description", "type", "format", "default", "enum")
 _LAST = ("required", "properties", "items", "additionalProperties")
 
@@ -73,11 +83,14 @@ def _plain(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[s
 
 
 def _default(node: Mapping[str, Any], schema: Schema) -> object:
-    """What the API server fills in; a part that is left out is made of the defaults of its fields."""
+    """What the API server fills in; a part that is left out is made of the defaults of its fields.
+
+    All of them are written out: rules are checked against a default before its own fields get theirs.
+    """
     default = node.get("default")
     if schema.get("type") == "object" and default is not None:
-        # Where nothing below has a default, there is nothing to fill in.
-        return {} if any("default" in child for child in schema.get("properties", {}).values()) else None
+        below = schema.get("properties", {})
+        return {name: child["default"] for name, child in below.items() if "default" in child} or None
     if schema.get("type") == "array":
         return None
     return _number(default) if isinstance(default, float) else default

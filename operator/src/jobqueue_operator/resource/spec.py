@@ -26,16 +26,18 @@ _RULES: tuple[Rule[JobQueueSpec], ...] = (
         "double(self.queue.visibilityTimeoutSeconds) > double(self.processor.timeoutSeconds)",
         message="must be longer than processor.timeoutSeconds, "
         "or the message appears again while its job still runs",
-        holds=lambda spec: spec.processor is None
-        or spec.queue.visibility_timeout_seconds > spec.processor.timeout_seconds,
+        holds=lambda spec: (
+            spec.processor is None or spec.queue.visibility_timeout_seconds > spec.processor.timeout_seconds
+        ),
         field=".queue.visibilityTimeoutSeconds",
     ),
     Rule(
         cel=f"self.queue.deadLetter.maxReceiveCount >= {RECEIVES_PER_ATTEMPT} * self.retry.maxAttempts",
         message=f"must be at least {RECEIVES_PER_ATTEMPT} × retry.maxAttempts: "
         "shutdowns of workers consume receives too",
-        holds=lambda spec: spec.queue.dead_letter.max_receive_count
-        >= RECEIVES_PER_ATTEMPT * spec.retry.max_attempts,
+        holds=lambda spec: (
+            spec.queue.dead_letter.max_receive_count >= RECEIVES_PER_ATTEMPT * spec.retry.max_attempts
+        ),
         field=".queue.deadLetter.maxReceiveCount",
     ),
 )
@@ -54,9 +56,7 @@ class JobQueueSpec(Part):
         description="The external HTTP service that does the work. Required with `worker.template`; "
         "workers of an existing Deployment may have their own.",
     )
-    retry: RetrySpec = Field(
-        default=RetrySpec(), description="How often a job is attempted, and when again."
-    )
+    retry: RetrySpec = Field(default=RetrySpec(), description="How often a job is attempted, and when again.")
     worker: WorkerSpec = Field(
         description="Who works for the queue: exactly one of `scaleTargetRef` and `template`."
     )

@@ -57,7 +57,9 @@ class DeadLetterSpec(Part):
 
 
 # The name of the queue in SQS, in CEL; empty where neither name nor URL is given (another rule tells that).
-_NAME = "(has(self.name) ? self.name : has(self.url) ? self.url.substring(self.url.lastIndexOf('/') + 1) : '')"
+_NAME = (
+    "(has(self.name) ? self.name : has(self.url) ? self.url.substring(self.url.lastIndexOf('/') + 1) : '')"
+)
 _IDENTITY_KEPT = "must not change: a JobQueue keeps its queue; make another JobQueue for another queue"
 
 

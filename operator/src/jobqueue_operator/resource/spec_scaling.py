@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
 from jobqueue_operator.resource.cron import Cron
 from jobqueue_operator.resource.part import PRESERVE, Part
@@ -71,14 +71,28 @@ class ScaleDownSpec(Part):
 class Fallback(Part):
     """What to run while the backlog cannot be read."""
 
-    replicas: int = Field(ge=0, le=REPLICAS_MAX, description="At least so many workers; at most `maxReplicas`.")
+    replicas: int = Field(
+        ge=0, le=REPLICAS_MAX, description="At least so many workers; at most `maxReplicas`."
+    )
+
+
+def _form(value: object) -> str | None:
+    """The form that a value of `onUnknown` has; None: neither."""
+    if isinstance(value, (dict, Fallback)):
+        return "(object)"
+    return "(text)" if value == "Hold" else None
 
 
 # A structural schema has no union of a text and an object. This has no type, and each keyword speaks of the
-# values of one type only: a text must be `Hold`, an object must have `replicas` and nothing else, and no number,
-# list or boolean passes.
+# values of one type only: a text must be `Hold`, an object must have `replicas` and nothing else, and no
+# number, list or boolean passes.
 OnUnknown = Annotated[
-    Literal["Hold"] | Fallback,
+    Annotated[Literal["Hold"], Tag("(text)")] | Annotated[Fallback, Tag("(object)")],
+    Discriminator(
+        _form,
+        custom_error_type="form",
+        custom_error_message="must be Hold, or an object with replicas",
+    ),
     WithJsonSchema(
         {
             PRESERVE: True,
@@ -131,8 +145,9 @@ _RULES: tuple[Rule[ScalingSection], ...] = (
         # CEL does not see a value whose schema has no type.
         cel=None,
         message="must be at most maxReplicas",
-        holds=lambda scaling: scaling.fallback_replicas is None
-        or scaling.fallback_replicas <= scaling.max_replicas,
+        holds=lambda scaling: (
+            scaling.fallback_replicas is None or scaling.fallback_replicas <= scaling.max_replicas
+        ),
         field=".onUnknown.replicas",
     ),
     Rule(
@@ -156,8 +171,8 @@ class ScalingSection(Part):
         description="Fewest workers; at most `maxReplicas`. `kubectl scale` sets it.",
     )
     max_replicas: int = Field(default=20, ge=1, le=REPLICAS_MAX, description="Most workers.")
-    # No default in the schema: one that the API server had written would stand beside the other target as soon
-    # as a later `kubectl apply` adds that, and both together are refused.
+    # No default in the schema: one that the API server had written would stand beside the other target as
+    # soon as a later `kubectl apply` adds that, and both together are refused.
     target: ScalingTarget | None = Field(
         default=None, description="What to scale by. Unset: `backlogPerReplica: 100`."
     )

@@ -99,7 +99,8 @@ class WorkerTemplate(Part):
     env_from: tuple[JsonObject, ...] = Field(
         default=(),
         max_length=20,
-        description="ConfigMaps and Secrets whose keys become environment variables, as in a pod's container.",
+        description="ConfigMaps and Secrets whose keys become environment variables, as in a pod's "
+        "container.",
     )
     node_selector: dict[str, str] = Field(
         default={}, description="Labels of the nodes that the pods may run on."
@@ -107,9 +108,7 @@ class WorkerTemplate(Part):
     tolerations: tuple[JsonObject, ...] = Field(
         default=(), max_length=50, description="Tolerations of the pods, as in a pod's spec."
     )
-    affinity: JsonObject | None = Field(
-        default=None, description="Affinity of the pods, as in a pod's spec."
-    )
+    affinity: JsonObject | None = Field(default=None, description="Affinity of the pods, as in a pod's spec.")
     labels: dict[str, str] = Field(
         default={}, description="More labels of the pods. Those that the operator sets itself win."
     )

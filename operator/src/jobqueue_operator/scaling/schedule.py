@@ -1,8 +1,8 @@
 """Floors of replicas at certain times: a cron expression says when each begins, a duration how long it lasts.
 
-A time that the clocks skip begins a floor at the first moment after the gap. A time that occurs twice begins it
-the first time only, unless the minutes or the hours begin with `*`: such an expression means a rhythm, and goes
-on with it. Durations are elapsed time.
+A time that the clocks skip begins a floor at the first moment after the gap. A time that occurs twice begins
+it the first time only. Where minutes or hours begin with `*`, the expression is a rhythm: it goes on through
+the time that occurs twice, and makes up for nothing in the gap. Durations are elapsed time.
 """
 
 from __future__ import annotations

@@ -56,9 +56,10 @@ def create_app(parts: Parts) -> FastAPI:
         max_batch=limits.max_batch,
         max_body_bytes=limits.max_body_bytes,
     )
-    add_job_routes(app, parts.store, parts.actions, parts.queues)
-    add_queue_routes(app, parts.reader, parts.queues)
-    add_health_routes(app, parts.watch, parts.queues, parts.metrics)
+    directory = parts.directory
+    add_job_routes(app, parts.store, parts.actions, directory.queues)
+    add_queue_routes(app, parts.reader, directory.accepted)
+    add_health_routes(app, parts.watch, directory.accepted, parts.metrics)
     docs.add_docs_routes(app)
     openapi.install(
         app, (JobRequest, Accepted, BatchRequest, BatchAnswer), secured=parts.settings.api.auth.enabled

@@ -63,6 +63,8 @@ _DETAILS: Final = {
     Kind.BODY_TOO_LARGE: "A body of this request may have at most 262144 bytes.",
     Kind.UNSUPPORTED_MEDIA_TYPE: "Send the header Content-Type: application/json, or none.",
     Kind.INTERNAL_ERROR: "The request could not be answered.",
+    Kind.QUEUES_UNKNOWN: "The queue emails is not known, and the cluster's queues have not been read yet. "
+    "Try again.",
     Kind.NOT_READY: "The store is unreachable.",
 }
 

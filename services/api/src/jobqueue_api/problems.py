@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "https://jobqueue.dev/problems/"
@@ -18,6 +19,8 @@ STORE_RETRY_AFTER_SECONDS = 5
 """What Retry-After says while the database is away: about the length of an election."""
 
 _SHOWN_MAX = 100
+_LISTED_MAX = 20
+_QUEUES_RETRY_AFTER_SECONDS = 2
 
 
 class Kind(Enum):
@@ -37,6 +40,7 @@ class Kind(Enum):
     UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415, "The request body must be JSON")
     INTERNAL_ERROR = ("internal_error", 500, "Something went wrong here")
     STORE_UNAVAILABLE = ("store_unavailable", 503, "The database is out of reach")
+    QUEUES_UNKNOWN = ("queues_unknown", 503, "Not every queue is known yet")
     NOT_READY = ("not_ready", 503, "Not ready to accept jobs")
 
     def __init__(self, code: str, status: int, title: str) -> None:
@@ -121,6 +125,15 @@ def store_unavailable(detail: str = "The database does not answer. Try again.") 
     return Problem(Kind.STORE_UNAVAILABLE, detail, headers={"Retry-After": str(STORE_RETRY_AFTER_SECONDS)})
 
 
+def queue_not_known_yet(queue: str) -> Problem:
+    """Return the problem of a queue that may be one of those that are still being learnt."""
+    return Problem(
+        Kind.QUEUES_UNKNOWN,
+        f"The queue {cut(queue)} is not known, and the cluster's queues have not been read yet. Try again.",
+        headers={"Retry-After": str(_QUEUES_RETRY_AFTER_SECONDS)},
+    )
+
+
 def unforeseen() -> Problem:
     """Return the problem of an error of our own; what it was is for the log only."""
     return Problem(Kind.INTERNAL_ERROR, "The request could not be answered.")
@@ -139,6 +152,12 @@ def shown(value: object) -> str | None:
         return None
     text = value if isinstance(value, str) else _number(value)
     return cut(text)
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names as an error lists them: bounded."""
+    more = len(names) - _LISTED_MAX
+    return ", ".join(islice(names, _LISTED_MAX)) + (f" and {more} more" if more > 0 else "")
 
 
 def _number(value: object) -> str:

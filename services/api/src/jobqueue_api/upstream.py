@@ -28,19 +28,28 @@ _RESTART_SECONDS = 5.0
 _PING_KEPT_SECONDS = 1.0
 
 
-async def until_done(what: str, step: Callable[[], Awaitable[None]], clock: Clock) -> None:
-    """Try a step until it succeeds, with growing pauses."""
+async def until_done(
+    what: str,
+    step: Callable[[], Awaitable[None]],
+    clock: Clock,
+    *,
+    last_pause_seconds: float = _LAST_RETRY_SECONDS,
+) -> None:
+    """Try a step until it succeeds, with growing pauses; tell each kind of failure once."""
     pause = _FIRST_RETRY_SECONDS
+    told: str | None = None
     while True:
         try:
             await step()
         except JobQueueError as error:
-            _log.warning("not prepared yet", what=what, error=str(error), retry_seconds=pause)
+            if str(error) != told:
+                told = str(error)
+                _log.warning("not prepared yet", what=what, error=told)
         else:
             _log.info("prepared", what=what)
             return
         await clock.sleep(pause)
-        pause = min(pause * 2, _LAST_RETRY_SECONDS)
+        pause = min(pause * 2, last_pause_seconds)
 
 
 async def for_ever(what: str, run: Callable[[], Awaitable[None]], clock: Clock) -> None:
@@ -93,10 +102,12 @@ class WatchedQueue:
     Implements the port `MessageQueue`.
     """
 
-    def __init__(self, queue: MessageQueue) -> None:
-        """Wrap a queue that nobody has prepared."""
+    def __init__(self, queue: MessageQueue, on_send: Callable[[], None] | None = None) -> None:
+        """Wrap a queue that nobody has prepared; `on_send` is called before each send."""
         self._queue = queue
-        self._prepared = False
+        self._on_send = on_send
+        self.prepared = False
+        """Whether it has been found."""
         self.reachable = False
         """Whether the last call succeeded."""
 
@@ -113,10 +124,12 @@ class WatchedQueue:
     async def prepare(self) -> None:
         """Find or create the queue."""
         await self._watched(self._queue.prepare())
-        self._prepared = True
+        self.prepared = True
 
     async def send(self, messages: Sequence[Message]) -> list[EntryError | None]:
-        """Send, once it has been found."""
+        """Send, once it has been found. Whoever sends comes through here: submissions, relay, redrive."""
+        if self._on_send is not None:
+            self._on_send()
         return await self._watched(self._found().send(messages))
 
     async def receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
@@ -144,7 +157,7 @@ class WatchedQueue:
         return await self._watched(self._found().dead_letters())
 
     def _found(self) -> MessageQueue:
-        if not self._prepared:
+        if not self.prepared:
             msg = f"the queue {self.name} has not been found yet"
             raise QueueUnavailableError(msg)
         return self._queue

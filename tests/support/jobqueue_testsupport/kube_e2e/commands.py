@@ -23,6 +23,7 @@ _SECONDS = 60.0
 _HELM_SECONDS = 180.0
 _FORWARD_SECONDS = 20.0
 _STOP_SECONDS = 5.0
+_LOG_LINES = 40
 
 
 class CommandError(AssertionError):
@@ -113,6 +114,27 @@ class Release:
             CommandError: it failed.
         """
         run("helm", "uninstall", self.name, "-n", self.namespace, "--wait", seconds=_HELM_SECONDS)
+
+    def is_installed(self) -> bool:
+        """Whether Helm knows it."""
+        listed = run("helm", "list", "-n", self.namespace, "-q", "--all")
+        return self.name in listed.split()
+
+    def state(self) -> str:
+        """Return what helps to see why something failed: pods, JobQueues, Events and the ends of logs."""
+        said = [
+            self._try("get", "pods,deployments,jobqueues", "-o", "wide"),
+            self._try("get", "events", "--sort-by=.lastTimestamp"),
+        ]
+        for pod in self._try("get", "pods", "-o", "name").split():
+            said.append(f"── {pod}\n" + self._try("logs", pod, "--all-containers", f"--tail={_LOG_LINES}"))
+        return "\n".join(said)
+
+    def _try(self, *arguments: str) -> str:
+        try:
+            return self.kubectl(*arguments)
+        except CommandError as error:
+            return str(error)
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """Run kubectl in the namespace and return what it printed.

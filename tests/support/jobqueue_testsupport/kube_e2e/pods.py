@@ -61,6 +61,10 @@ class PodWatch:
             found = [pod for pod in self._pods.values() if selector.items() <= pod.labels.items()]
         return sorted(found, key=lambda pod: (pod.created_at, pod.name))
 
+    def all(self) -> list[PodLife]:
+        """Return all pods that were ever seen."""
+        return self.pods({})
+
     def wait(self, look: Callable[[], Result], what: str, seconds: float) -> Result:
         """Look again with every change until what is seen is true; return it.
 

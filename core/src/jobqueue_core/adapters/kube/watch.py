@@ -7,13 +7,13 @@ import contextlib
 import json
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from urllib3.exceptions import HTTPError
 
 from jobqueue_core.adapters.kube.client import KubeError
+from jobqueue_core.ports.cluster import Changed, Gone, Listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from jobqueue_core.adapters.kube.client import KubeClient, Object
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.cluster import Sight
 
 Answer = TypeVar("Answer")
 
@@ -36,30 +37,6 @@ _LAST_PAUSE_SECONDS = 5.0
 _GONE = 410
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """All objects there are; whatever is not among them is gone. First, and whenever changes were missed."""
-
-    objects: tuple[Object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """An object that is new or different."""
-
-    object: Object
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """An object that was deleted, as it was last."""
-
-    object: Object
-
-
-Sight: TypeAlias = Listed | Changed | Gone
 
 
 class KubeWatch:

@@ -14,19 +14,19 @@ from jobqueue_core.adapters.sqs.attributes import (
     creation_attributes,
     settings_from,
 )
-from jobqueue_core.adapters.sqs.problems import admin_error
+from jobqueue_core.adapters.sqs.faults import admin_error
 from jobqueue_core.domain.errors import QueueUnavailableError
 from jobqueue_core.ports.queue_admin import (
     OWNER_TAG,
     Correction,
     Provisioned,
     QueueAdminError,
-    QueueProblem,
+    QueueFault,
     QueueReading,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from types_aiobotocore_sqs.literals import QueueAttributeNameType
 
@@ -79,13 +79,11 @@ class SqsQueueAdmin:
             _refuse_foreign(name, seen, tags)
         dead = await self._keep(plan.dead_letter_name, found_dead, plan.settings(None), tags, fifo=plan.fifo)
         arn = found_dead.attributes["QueueArn"] if found_dead else await self._arn(dead.url)
-        settings = plan.settings(arn)
-        kept = await self._keep(plan.name, found, settings, tags, fifo=plan.fifo)
+        kept = await self._keep(plan.name, found, plan.settings(arn), tags, fifo=plan.fifo)
         named = ((plan.dead_letter_name, dead), (plan.name, kept))
         return Provisioned(
             url=kept.url,
             dead_letter_url=dead.url,
-            settings=settings,
             created=tuple(name for name, each in named if each.is_new),
             corrected=(*dead.corrected, *kept.corrected),
         )
@@ -101,34 +99,38 @@ class SqsQueueAdmin:
         attributes = await self._attributes(url, COUNTS[:1], _READ_SECONDS)
         return int(attributes["ApproximateNumberOfMessages"])
 
-    async def messages(self, urls: Sequence[str]) -> int:
-        """Add up all counts."""
-        return sum(await asyncio.gather(*(self._total(url) for url in urls)))
+    async def messages(self, plan: QueuePlan, owner: str) -> int:
+        """Look at each queue's tags, and add up all counts."""
 
-    async def delete(self, urls: Sequence[str], owner: str) -> tuple[str, ...]:
-        """Look at each queue's tags before it is deleted."""
-        deleted = [name for url in urls if (name := await self._delete(url, owner)) is not None]
-        return tuple(deleted)
-
-    async def _total(self, url: str) -> int:
-        try:
+        async def count(url: str) -> int:
             return (await self.read(url)).counts.total
-        except QueueAdminError as error:
-            if error.problem is QueueProblem.MISSING:
-                return 0
-            raise
 
-    async def _delete(self, url: str, owner: str) -> str | None:
-        name = _name(url)
-        try:
-            if (await self._tags(url)).get(OWNER_TAG) != owner:
-                return None
-            await self._ask(name, "delete_queue", self._connection.client.delete_queue(QueueUrl=url))
-        except QueueAdminError as error:
-            if error.problem is QueueProblem.MISSING:
-                return None
-            raise
-        return name
+        return sum(await self._of_each_owned(plan, owner, count))
+
+    async def delete(self, plan: QueuePlan, owner: str) -> tuple[str, ...]:
+        """Look at each queue's tags before it is deleted."""
+
+        async def delete(url: str) -> str:
+            call = self._connection.client.delete_queue(QueueUrl=url)
+            await self._ask(_name(url), "delete_queue", call)
+            return _name(url)
+
+        return tuple(await self._of_each_owned(plan, owner, delete))
+
+    async def _of_each_owned(
+        self, plan: QueuePlan, owner: str, act: Callable[[str], Awaitable[Answer]]
+    ) -> list[Answer]:
+        """Return what an act on each queue gives, without those that are gone or another's."""
+        answers: list[Answer] = []
+        for name, given in ((plan.name, plan.url), (plan.dead_letter_name, None)):
+            try:
+                url = await self._must_find(name, given)
+                if (await self._tags(url)).get(OWNER_TAG) == owner:
+                    answers.append(await act(url))
+            except QueueAdminError as error:
+                if error.fault is not QueueFault.MISSING:
+                    raise
+        return answers
 
     async def _must_find(self, name: str, url: str | None = None) -> str:
         if url is not None:
@@ -141,7 +143,7 @@ class SqsQueueAdmin:
             try:
                 url = await self._must_find(name)
             except QueueAdminError as error:
-                if error.problem is QueueProblem.MISSING:
+                if error.fault is QueueFault.MISSING:
                     return None
                 raise
         attributes, tags = await asyncio.gather(
@@ -216,4 +218,4 @@ def _refuse_foreign(name: str, found: _Found | None, tags: Mapping[str, str]) ->
             f"the queue {name!r} belongs to {owner} (tag {OWNER_TAG}); name another queue, "
             f"or take the tag away to hand it over"
         )
-        raise QueueAdminError(message, queue=name, problem=QueueProblem.FOREIGN)
+        raise QueueAdminError(message, queue=name, fault=QueueFault.FOREIGN)

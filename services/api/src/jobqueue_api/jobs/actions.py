@@ -12,11 +12,12 @@ from jobqueue_core.domain.ids import is_job_id
 from jobqueue_core.domain.transitions import cancel, retry_by_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from jobqueue_api.directory import QueueDirectory
     from jobqueue_api.submission.service import Submissions
     from jobqueue_core.domain.job import Job
-    from jobqueue_core.domain.transitions import JobRules, Transition
+    from jobqueue_core.domain.transitions import Transition
     from jobqueue_core.ports.clock import Clock
     from jobqueue_core.ports.store import JobStore
     from jobqueue_core.telemetry.metrics import Metrics
@@ -34,17 +35,18 @@ class JobActions:
         *,
         store: JobStore,
         submissions: Submissions,
-        rules: Mapping[str, JobRules],
+        directory: QueueDirectory,
         default_queue: str,
         clock: Clock,
         new_token: Callable[[], str],
         metrics: Metrics,
     ) -> None:
-        """Take the store, and the rules by the name of each queue."""
+        """Take the store, and every queue."""
         self._store = store
         self._submissions = submissions
-        self._rules = rules
-        self._default_rules = rules[default_queue]
+        self._accepted = directory.accepted
+        self._rules = directory.rules
+        self._default_rules = directory.rules[default_queue]
         self._clock = clock
         self._new_token = new_token
         self._metrics = metrics
@@ -87,10 +89,10 @@ class JobActions:
         """
 
         def decide(job: Job) -> Transition:
-            rules = self._rules.get(job.queue)
-            if rules is None:
+            if job.queue not in self._accepted:
                 msg = f"the queue {job.queue} of the job is not configured any more"
                 raise TransitionNotAllowedError(msg)
+            rules = self._rules[job.queue]
             return retry_by_hand(job, rules=rules, token=self._new_token(), now=self._clock.now())
 
         job = await self._apply(job_id, decide, Kind.JOB_NOT_RETRYABLE)

@@ -20,7 +20,7 @@ from jobqueue_api.jobs.views import (
     view_of,
 )
 from jobqueue_api.openapi import EXAMPLE_JOB_ID, answers
-from jobqueue_api.problems import FieldError, Kind, invalid, shown
+from jobqueue_api.problems import FieldError, Kind, invalid, listed, shown
 from jobqueue_core.domain.job import Phase, Status
 from jobqueue_core.ports.store import JobFilter
 
@@ -180,7 +180,7 @@ def add_job_routes(app: FastAPI, store: JobStore, actions: JobActions, queues: C
 def _filter(query: ListQuery, queues: Collection[str]) -> JobFilter:
     errors: list[FieldError] = []
     if query.queue is not None and query.queue not in queues:
-        rule = f"must be a configured queue: {', '.join(queues)}"
+        rule = f"must be a configured queue: {listed(queues)}"
         errors.append(FieldError("queue", rule, shown(query.queue)))
     if query.status is not None and query.phase is not None:
         errors.append(FieldError("phase", "must not come together with status", query.phase.value))

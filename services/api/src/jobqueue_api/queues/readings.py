@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -106,7 +107,7 @@ class QueueReader:
         self._queues = queues
         self._clock = clock
         self._silence_seconds = heartbeat_seconds * _HEARTBEATS_MISSED
-        self._locks = {name: asyncio.Lock() for name in queues}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._kept: dict[str, tuple[float, Reading]] = {}
 
     async def read(self, name: str) -> Reading:

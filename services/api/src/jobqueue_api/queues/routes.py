@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from jobqueue_api.jobs.views import Rfc3339, View
 from jobqueue_api.openapi import answers
-from jobqueue_api.problems import Kind, Problem, cut
+from jobqueue_api.problems import Kind, Problem, cut, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,12 +128,15 @@ def add_queue_routes(app: FastAPI, reader: QueueReader, queues: Mapping[str, Mes
         responses=answers("Every configured queue.", {"queues": [_EXAMPLE]}),
     )
     async def list_queues() -> QueueList:
-        """List the configured queues, the default queue first. Readings are at most two seconds old."""
-        readings = await asyncio.gather(*(reader.read(name) for name in queues))
+        """List the configured queues, the default queue first; in a cluster with the JobQueues' own.
+
+        Readings are at most two seconds old.
+        """
+        shown = tuple(queues.items())  # as of now: queues may be learnt while they are read
+        readings = await asyncio.gather(*(reader.read(name) for name, _ in shown))
         return QueueList(
             queues=[
-                _view(name, queue, reading)
-                for (name, queue), reading in zip(queues.items(), readings, strict=True)
+                _view(name, queue, reading) for (name, queue), reading in zip(shown, readings, strict=True)
             ]
         )
 
@@ -150,8 +153,8 @@ def add_queue_routes(app: FastAPI, reader: QueueReader, queues: Mapping[str, Mes
         """Show one queue. Readings are at most two seconds old."""
         queue = queues.get(name)
         if queue is None:
-            known = ", ".join(queues)
-            raise Problem(Kind.QUEUE_NOT_FOUND, f"There is no queue {cut(name)}; there are: {known}.")
+            detail = f"There is no queue {cut(name)}; there are: {listed(queues)}."
+            raise Problem(Kind.QUEUE_NOT_FOUND, detail)
         return _view(name, queue, await reader.read(name))
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from jobqueue_api.problems import FieldError, invalid, shown
+from jobqueue_api.problems import FieldError, invalid, listed, queue_not_known_yet, shown
 from jobqueue_api.submission.schemas import REQUEST, RULES, UNKNOWN, JobRequest, idempotency_key
 from jobqueue_api.validation import field_errors
 from jobqueue_core.domain.submission import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
 # W3C Trace Context §3.2: version 00 has exactly this form, lower case, neither id all zeros.
@@ -35,14 +35,16 @@ class SubmissionLimits:
 
     Attributes:
         default_queue: the queue of a submission that names none.
-        queues: the queues there are.
+        queues: the queues there are, as of now.
         max_delay_seconds: furthest that a job may be scheduled ahead.
+        is_complete: tells whether every queue is among them; not while the cluster's are still being learnt.
 
     """
 
     default_queue: str
     queues: Collection[str]
     max_delay_seconds: float
+    is_complete: Callable[[], bool] = lambda: True
 
 
 def parse_submission(
@@ -57,7 +59,7 @@ def parse_submission(
         now: bounds `runAt`.
 
     Raises:
-        Problem: every field that breaks a rule.
+        Problem: every field that breaks a rule; or the queue is not known yet.
 
     """
     trace = traceparent(headers)
@@ -80,7 +82,12 @@ def parse_submission(
 def parse_entry(
     entry: object, limits: SubmissionLimits, now: datetime, trace: str | None, *, suspicious: bool
 ) -> tuple[Submission | None, list[FieldError]]:
-    """Return one entry of a batch, or what is wrong with it."""
+    """Return one entry of a batch, or what is wrong with it.
+
+    Raises:
+        Problem: its queue is not known yet.
+
+    """
     try:
         request = REQUEST.validate_python(entry)
     except ValidationError as error:
@@ -98,12 +105,19 @@ def is_suspicious(body: bytes) -> bool:
 def check(
     request: JobRequest, limits: SubmissionLimits, now: datetime, trace: str | None, *, suspicious: bool
 ) -> tuple[Submission, list[FieldError]]:
-    """Apply the rules that a single field cannot see."""
+    """Apply the rules that a single field cannot see.
+
+    Raises:
+        Problem: the queue is not known yet.
+
+    """
     errors: list[FieldError] = []
     queue = limits.default_queue if request.queue is None else request.queue
     if queue not in limits.queues:
-        known = ", ".join(limits.queues)
-        errors.append(FieldError("queue", f"must be a configured queue: {known}", shown(queue)))
+        if not limits.is_complete():
+            raise queue_not_known_yet(queue)
+        rule = f"must be a configured queue: {listed(limits.queues)}"
+        errors.append(FieldError("queue", rule, shown(queue)))
     if suspicious and not _can_be_kept(request.payload):
         errors.append(FieldError("payload", RULES["payload"]))
     if request.run_at is not None and request.delay_seconds is not None:

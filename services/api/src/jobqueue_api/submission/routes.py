@@ -161,6 +161,7 @@ def _add_job_answers() -> dict[int | str, dict[str, object]]:
         Kind.UNSUPPORTED_MEDIA_TYPE,
         Kind.VALIDATION_FAILED,
         Kind.STORE_UNAVAILABLE,
+        Kind.QUEUES_UNKNOWN,
     )
     responses[200]["content"]["application/json"]["schema"] = _ref(Accepted)
     responses[200]["headers"] = {
@@ -190,6 +191,7 @@ def _add_jobs_answers() -> dict[int | str, dict[str, object]]:
         Kind.UNSUPPORTED_MEDIA_TYPE,
         Kind.VALIDATION_FAILED,
         Kind.STORE_UNAVAILABLE,
+        Kind.QUEUES_UNKNOWN,
         field=FieldError("jobs.1.maxAttempts", "must be an integer, at least 1 and at most 100", "0"),
     )
     responses[200]["content"]["application/json"]["schema"] = _ref(BatchAnswer)

@@ -11,16 +11,14 @@ from jobqueue_core.domain.job import Job, Phase
 from jobqueue_core.domain.submission import new_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from jobqueue_api.directory import QueueDirectory
     from jobqueue_api.upstream import WatchedStore
     from jobqueue_core.domain.ids import JobIds
     from jobqueue_core.domain.submission import Submission
-    from jobqueue_core.domain.transitions import JobRules
     from jobqueue_core.ports.clock import Clock
     from jobqueue_core.ports.store import Inserted, JobStore
-    from jobqueue_core.sender import Sender
-    from jobqueue_core.telemetry.metrics import Metrics
 
 # Small enough that the database works on one batch while the next is read from its clients: in one big batch
 # all of them would wait for it together. 64 clients: 2,290/s in batches of 64, 2,900/s in batches of 32.
@@ -35,27 +33,24 @@ _WAITING_MAX = 5000
 class Submissions:
     """Stores jobs, many clients' in one write, and hands them over."""
 
-    def __init__(  # noqa: PLR0913 - what the wiring gives, by keyword
+    def __init__(
         self,
         *,
         store: JobStore,
         watch: WatchedStore,
-        senders: Mapping[str, Sender],
-        rules: Mapping[str, JobRules],
+        directory: QueueDirectory,
         clock: Clock,
         ids: JobIds,
         new_token: Callable[[], str],
-        metrics: Metrics,
     ) -> None:
-        """Take the store, and senders and rules by the name of each queue."""
+        """Take the store, and every queue."""
         self._store = store
         self._watch = watch
-        self._senders = senders
-        self._rules = rules
+        self._directory = directory
+        self._queues = directory.entries
         self._clock = clock
         self._ids = ids
         self._new_token = new_token
-        self._count = {name: metrics.submitted.labels(name).inc for name in rules}
         self._paused_until = 0.0
         self._inserts: Batcher[Job, Inserted] = Batcher(
             self._insert_or_pause, max_size=_BATCH, max_in_flight=_IN_FLIGHT
@@ -91,13 +86,12 @@ class Submissions:
             if job.phase is Phase.QUEUED:
                 of_queue[job.queue].append(job)
         for name, queued in of_queue.items():
-            self._senders[name].hand_over(queued)
+            self._queues[name].sender.hand_over(queued)
 
     async def close(self) -> None:
         """Store what waits, and send it."""
         await self._inserts.close()
-        for sender in self._senders.values():
-            await sender.close()
+        await self._directory.close()
 
     def _check(self) -> None:
         if not self._watch.prepared:
@@ -110,7 +104,7 @@ class Submissions:
             submission,
             job_id=self._ids.new(now),
             token=self._new_token(),
-            rules=self._rules[submission.queue],
+            rules=self._queues[submission.queue].rules,
             now=now,
         )
 
@@ -128,6 +122,6 @@ class Submissions:
         answers = await self._store.insert(jobs)
         created = [answer.job for answer in answers if answer.created]
         for job in created:
-            self._count[job.queue]()
+            self._queues[job.queue].count_submitted()
         self.hand_over(created)
         return answers

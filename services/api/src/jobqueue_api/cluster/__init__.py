@@ -1,0 +1,1 @@
+"""What the API does in a Kubernetes cluster: knows the queues of JobQueues, and wakes the operator."""
