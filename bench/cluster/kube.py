@@ -110,32 +110,26 @@ class Sightings:
         return future
 
     async def follow(self) -> None:
-        """Watch until cancelled.
-
-        Raises:
-            BenchError: the API server ended the watch.
-
-        """
-        async for moment, seen in self._kube.events(self._path):
-            future = self._waiting.get(seen["metadata"]["name"])
-            if future is not None and not future.done() and self._is_wanted(seen):
-                future.set_result(moment)
+        """Watch until cancelled; who waits is told when that fails."""
+        try:
+            async for moment, seen in self._kube.events(self._path):
+                future = self._waiting.get(seen["metadata"]["name"])
+                if future is not None and not future.done() and self._is_wanted(seen):
+                    future.set_result(moment)
+        except (BenchError, aiohttp.ClientError, ValueError) as error:
+            problem = BenchError(f"watching {self._path}: {error!r}")
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(problem)
 
 
 @asynccontextmanager
 async def followed(kube: Kube, path: str, is_wanted: Callable[[Object], bool]) -> AsyncIterator[Sightings]:
-    """Give what is seen of a collection while the block lasts.
-
-    Raises:
-        BenchError: the API server ended the watch meanwhile.
-
-    """
+    """Give what is seen of a collection while the block lasts."""
     sightings = Sightings(kube, path, is_wanted)
     task = asyncio.create_task(sightings.follow())
     try:
         yield sightings
-        if task.done():
-            await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -58,8 +58,8 @@ async def test_with_the_rights_of_the_chart_the_operator_can_do_everything(
     async with world.busy(queue, pods[0]):
         world.jobqueue(queue, queue={"deletionPolicy": "Delete"})
         world.jobqueue(f"{queue}-made", worker=TEMPLATE, processor=SERVICE)
-        await eventually(lambda: world.expect(queue, "Ready", "True"))
-        await eventually(lambda: world.expect(f"{queue}-made", "Ready", "True"))
+        await world.ready(queue)
+        await world.ready(f"{queue}-made")
 
         def scaled_down() -> None:
             assert world.replicas(queue) == 1

@@ -22,8 +22,8 @@ async def at_rest(world: World, queue: str) -> None:
     world.deployment(queue)
     world.jobqueue(queue, scaling={"minReplicas": 1})
     world.jobqueue(f"{queue}-made", scaling={"minReplicas": 2}, worker=TEMPLATE, processor=SERVICE)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
-    await eventually(lambda: world.expect(f"{queue}-made", "Ready", "True"))
+    await world.ready(queue)
+    await world.ready(f"{queue}-made")
     world.sqs.send(queue, 3)
 
     def told() -> None:

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 STORE_SECONDS = 15.0
 
 
-async def scaled(world: World, deployment: str, replicas: int, within: float = 10.0) -> None:
-    """Wait until a Deployment asks for so many replicas."""
-
-    def check() -> None:
-        assert world.replicas(deployment) == replicas
-
-    await eventually(check, within)
-
-
 async def test_a_missing_target_is_named_and_scaled_as_soon_as_it_is_there(
     world: World, queue: str, operator: OperatorProcess
 ) -> None:
@@ -37,7 +28,7 @@ async def test_a_missing_target_is_named_and_scaled_as_soon_as_it_is_there(
     missing = await eventually(lambda: world.expect(queue, "Ready", "False", "TargetNotFound"))
     assert f"{queue}-late" in missing["message"]
     assert world.namespace in missing["message"]
-    [event] = await eventually(lambda: told(world, queue, "TargetNotFound"))
+    [event] = await eventually(lambda: world.told(queue, "TargetNotFound"))
     assert event["type"] == "Warning"
     # What waits is read all the same.
     world.sqs.send(queue, 3)
@@ -47,8 +38,8 @@ async def test_a_missing_target_is_named_and_scaled_as_soon_as_it_is_there(
 
     await eventually(read)
     world.deployment(f"{queue}-late")
-    await scaled(world, f"{queue}-late", 3)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.scaled(f"{queue}-late", 3)
+    await world.ready(queue)
 
 
 async def test_a_target_that_is_deleted_is_missed_and_found_again(
@@ -57,12 +48,12 @@ async def test_a_target_that_is_deleted_is_missed_and_found_again(
     del operator
     world.deployment(queue)
     world.jobqueue(queue, scaling={"minReplicas": 2})
-    await scaled(world, queue, 2)
+    await world.scaled(queue, 2)
     world.cluster.api.delete(world.path("deployments", queue))
     await eventually(lambda: world.expect(queue, "Ready", "False", "TargetNotFound"))
     world.deployment(queue)
-    await scaled(world, queue, 2)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.scaled(queue, 2)
+    await world.ready(queue)
 
 
 async def older_by_a_second(world: World, queue: str) -> None:
@@ -88,14 +79,14 @@ async def test_of_two_jobqueues_on_one_queue_the_younger_waits_until_the_elder_g
     world.deployment(queue)
     world.deployment(f"{queue}-b")
     world.jobqueue(queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     await older_by_a_second(world, queue)
     world.jobqueue(f"{queue}-b", queue={"name": queue, "jobs": "other"})
     conflict = await eventually(lambda: world.expect(f"{queue}-b", "Ready", "False", "Conflict"))
     assert f"{world.namespace}/{queue}" in conflict["message"]
-    assert await eventually(lambda: told(world, f"{queue}-b", "Conflict"))
+    assert await eventually(lambda: world.told(f"{queue}-b", "Conflict"))
     world.sqs.send(queue, 4)
-    await scaled(world, queue, 4)
+    await world.scaled(queue, 4)
 
     def untouched() -> None:
         assert world.replicas(f"{queue}-b") == 0
@@ -104,7 +95,7 @@ async def test_of_two_jobqueues_on_one_queue_the_younger_waits_until_the_elder_g
     await stays(untouched, 2.5)
     world.delete(queue)
     await eventually(lambda: world.expect(f"{queue}-b", "Ready", "True"))
-    await scaled(world, f"{queue}-b", 4)
+    await world.scaled(f"{queue}-b", 4)
 
 
 async def test_of_two_jobqueues_on_one_target_the_younger_waits_until_the_elder_goes(
@@ -113,7 +104,7 @@ async def test_of_two_jobqueues_on_one_target_the_younger_waits_until_the_elder_
     del operator
     world.deployment(queue)
     world.jobqueue(queue, scaling={"minReplicas": 1})
-    await scaled(world, queue, 1)
+    await world.scaled(queue, 1)
     await older_by_a_second(world, queue)
     world.jobqueue(f"{queue}-b", target=queue, scaling={"minReplicas": 9})
     conflict = await eventually(lambda: world.expect(f"{queue}-b", "Ready", "False", "Conflict"))
@@ -124,7 +115,7 @@ async def test_of_two_jobqueues_on_one_target_the_younger_waits_until_the_elder_
 
     await stays(kept, 2.5)
     world.delete(queue)
-    await scaled(world, queue, 9)
+    await world.scaled(queue, 9)
     await eventually(lambda: world.expect(f"{queue}-b", "Ready", "True"))
 
 
@@ -138,8 +129,8 @@ async def test_a_service_that_is_no_url_is_told_and_mended(
     assert "processor.url" in invalid["message"]
     assert "http" in invalid["message"]
     world.change(queue, processor={"url": "https://service.example/jobs"}, scaling={"minReplicas": 1})
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
-    await scaled(world, queue, 1)
+    await world.ready(queue)
+    await world.scaled(queue, 1)
 
 
 async def test_refused_credentials_are_told_hold_the_workers_and_mend(
@@ -157,7 +148,7 @@ async def test_refused_credentials_are_told_hold_the_workers_and_mend(
         gate.refuses = False
         await eventually(lambda: world.expect(queue, "Ready", "True"), within=15)
         world.sqs.send(queue, 3)
-        await scaled(world, queue, 3)
+        await world.scaled(queue, 3)
 
         gate.refuses = True
         world.sqs.purge(queue)
@@ -168,7 +159,7 @@ async def test_refused_credentials_are_told_hold_the_workers_and_mend(
 
         await stays(held, 2.5)
         gate.refuses = False
-        await scaled(world, queue, 0)
+        await world.scaled(queue, 0)
         await eventually(lambda: world.expect(queue, "QueueReachable", "True", "Reachable"))
 
 
@@ -179,9 +170,9 @@ async def test_sqs_away_for_a_while_ten_workers_stay_and_the_condition_says_why(
         start_operator(AWS_ENDPOINT_URL=server.url)
         world.deployment(queue)
         world.jobqueue(queue, scaling={"maxReplicas": 10})
-        await eventually(lambda: world.expect(queue, "Ready", "True"))
+        await world.ready(queue)
         sqs.send(queue, 12)
-        await scaled(world, queue, 10)
+        await world.scaled(queue, 10)
         server.stop()
         away = await eventually(
             lambda: world.expect(queue, "QueueReachable", "False", "Unreachable"), within=15
@@ -194,14 +185,14 @@ async def test_sqs_away_for_a_while_ten_workers_stay_and_the_condition_says_why(
             assert "backlog" not in world.seen(queue)["status"]
 
         await stays(ten, 20.0)
-        assert len(told(world, queue, "QueueUnreachable")) == 1
+        assert len(world.told(queue, "QueueUnreachable")) == 1
         world.expect(queue, "Ready", "False", "QueueUnreachable")
         world.expect(queue, "ScalingActive", "False")
         server.start()
         await eventually(lambda: world.expect(queue, "QueueReachable", "True", "Reachable"), within=15)
         assert world.replicas(queue) == 10
         sqs.purge(queue)
-        await scaled(world, queue, 0)
+        await world.scaled(queue, 0)
 
 
 async def test_an_unknown_reading_of_the_store_holds_the_workers(
@@ -211,9 +202,9 @@ async def test_an_unknown_reading_of_the_store_holds_the_workers(
         start_operator(JOBQUEUE_MONGODB__URI=server.url)
         world.deployment(queue)
         world.jobqueue(queue)
-        await eventually(lambda: world.expect(queue, "Ready", "True"))
+        await world.ready(queue)
         world.sqs.send(queue, 3)
-        await scaled(world, queue, 3)
+        await world.scaled(queue, 3)
         server.stop()
         world.sqs.purge(queue)
         await eventually(
@@ -225,7 +216,7 @@ async def test_an_unknown_reading_of_the_store_holds_the_workers(
 
         await stays(held, 6.0)
         server.start()
-        await scaled(world, queue, 0, within=STORE_SECONDS)
+        await world.scaled(queue, 0, within=STORE_SECONDS)
         await eventually(lambda: world.expect(queue, "QueueReachable", "True"), within=STORE_SECONDS)
 
 
@@ -235,7 +226,7 @@ async def test_with_a_fallback_an_unreadable_queue_has_at_least_so_many_workers(
     del operator
     world.deployment(queue, replicas=1)
     world.jobqueue(queue, queue={"provision": False}, scaling={"onUnknown": {"replicas": 4}})
-    await scaled(world, queue, 4)
+    await world.scaled(queue, 4)
     world.expect(queue, "QueueReachable", "False", "QueueMissing")
 
 
@@ -245,11 +236,11 @@ async def test_the_operator_outlives_an_api_server_that_was_away(
     operator = start_operator(JOBQUEUE_OPERATOR__LEASE__DURATION_SECONDS="60")
     world.deployment(queue)
     world.jobqueue(queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     with control_plane.away():
         world.sqs.send(queue, 5)
         await stays(lambda: alive(operator), 3.0)
-    await scaled(world, queue, 5, within=20)
+    await world.scaled(queue, 5, within=20)
     world.jobqueue(f"{queue}-new", target=f"{queue}-new")
     await eventually(lambda: world.expect(f"{queue}-new", "Ready", "False", "TargetNotFound"), within=20)
 
@@ -257,10 +248,3 @@ async def test_the_operator_outlives_an_api_server_that_was_away(
 def alive(operator: OperatorProcess) -> None:
     """Fail when the operator's liveness probe does."""
     assert operator.healthy()
-
-
-def told(world: World, queue: str, reason: str) -> list[dict[str, str]]:
-    """Return the Events of that reason; fail where there are none."""
-    events = world.events(queue, reason)
-    assert events, f"no Event {reason}: {[event['reason'] for event in world.events(queue)]}"
-    return events

@@ -26,15 +26,6 @@ async def leads(operator: OperatorProcess, within: float = 10.0) -> None:
     await eventually(check, within)
 
 
-async def scaled(world: World, deployment: str, replicas: int, within: float = 10.0) -> None:
-    """Wait until a Deployment asks for so many replicas."""
-
-    def check() -> None:
-        assert world.replicas(deployment) == replicas
-
-    await eventually(check, within)
-
-
 async def test_two_operators_one_acts_and_a_killed_one_is_replaced_within_15_seconds(
     world: World, queue: str, start_operator: StartOperator
 ) -> None:
@@ -43,9 +34,9 @@ async def test_two_operators_one_acts_and_a_killed_one_is_replaced_within_15_sec
     second = start_operator()
     world.deployment(queue)
     world.jobqueue(queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     world.sqs.send(queue, 2)
-    await scaled(world, queue, 2)
+    await world.scaled(queue, 2)
 
     def one_acts() -> None:
         assert (first.leads(), second.leads()) == (True, False)
@@ -57,10 +48,10 @@ async def test_two_operators_one_acts_and_a_killed_one_is_replaced_within_15_sec
     holder = lease(world)["holderIdentity"]
     assert event["reportingInstance"] in holder
 
+    killed = time.monotonic()
     first.kill()
     world.sqs.send(queue, 3)
-    killed = time.monotonic()
-    await scaled(world, queue, 5, within=TAKE_OVER_SECONDS)
+    await world.scaled(queue, 5, within=TAKE_OVER_SECONDS)
     assert time.monotonic() - killed <= TAKE_OVER_SECONDS
     assert second.leads()
     after = lease(world)
@@ -78,11 +69,11 @@ async def test_a_stopped_operator_hands_over_at_once(
     second = start_operator(JOBQUEUE_OPERATOR__LEASE__DURATION_SECONDS=lasts)
     world.deployment(queue)
     world.jobqueue(queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     stopped = time.monotonic()
     first.stop()
     world.sqs.send(queue, 4)
-    await scaled(world, queue, 4)
+    await world.scaled(queue, 4)
     assert time.monotonic() - stopped <= HAND_OVER_SECONDS
     assert second.leads()
     assert len(world.events(queue, "QueueCreated")) == 2
@@ -95,7 +86,7 @@ async def test_a_leader_that_loses_its_lease_stops_acting(
     await leads(operator)
     world.deployment(queue)
     world.jobqueue(queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     taken = {"spec": {"holderIdentity": "another", "leaseDurationSeconds": 120, "renewTime": LATER}}
     world.cluster.api.patch(lease_path(world), taken)
 

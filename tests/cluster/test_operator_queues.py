@@ -17,11 +17,6 @@ FINALIZER = "jobqueue.dev/queue"
 DELETE = {"deletionPolicy": "Delete"}
 
 
-async def ready(world: World, queue: str) -> None:
-    """Wait until a JobQueue is looked after."""
-    await eventually(lambda: world.expect(queue, "Ready", "True", "Reconciled"))
-
-
 async def gone(world: World, queue: str) -> None:
     """Wait until a JobQueue does not exist any more."""
 
@@ -37,7 +32,7 @@ async def test_queue_and_dead_letter_queue_are_made_tagged_and_tied_together(
     del operator
     world.deployment(queue)
     world.jobqueue(queue, queue={"visibilityTimeoutSeconds": 77, "deadLetter": {"maxReceiveCount": 12}})
-    await ready(world, queue)
+    await world.ready(queue)
     dead = f"{queue}-dead-letter"
     assert world.sqs.attributes(queue)["VisibilityTimeout"] == "77"
     redrive = world.sqs.redrive(queue)
@@ -45,7 +40,7 @@ async def test_queue_and_dead_letter_queue_are_made_tagged_and_tied_together(
     assert int(redrive["maxReceiveCount"]) == 12
     for name in (queue, dead):
         tags = world.sqs.tags(name)
-        assert tags["jobqueue.dev/owner"] == f"{world.namespace}/{queue}"
+        assert tags["jobqueue.dev/owner"].partition("@")[0] == f"{world.namespace}/{queue}"
         assert tags["jobqueue.dev/managed-by"] == "jobqueue-operator"
     status = world.seen(queue)["status"]["queue"]
     assert status["url"] == world.sqs.url(queue)
@@ -61,7 +56,7 @@ async def test_a_fifo_queue_is_one_and_so_is_its_dead_letter_queue(
     del operator
     world.deployment(queue)
     world.jobqueue(queue, queue={"name": f"{queue}.fifo", "fifo": True})
-    await ready(world, queue)
+    await world.ready(queue)
     for name in (f"{queue}.fifo", f"{queue}-dead-letter.fifo"):
         assert world.sqs.attributes(name)["FifoQueue"] == "true"
     assert world.seen(queue)["status"]["queue"]["jobs"] == queue
@@ -71,7 +66,7 @@ async def test_a_new_spec_reaches_the_queue(world: World, queue: str, operator: 
     del operator
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     world.change(queue, queue={"visibilityTimeoutSeconds": 90, "deadLetter": {"maxReceiveCount": 20}})
 
     def reached() -> None:
@@ -87,7 +82,7 @@ async def test_attributes_changed_by_hand_are_corrected_and_told(
     del operator
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     right = world.sqs.redrive(queue)
     wrong = json.dumps({**right, "maxReceiveCount": "3"})
     world.sqs.change(queue, VisibilityTimeout="5", RedrivePolicy=wrong)
@@ -116,7 +111,7 @@ async def test_a_queue_that_was_there_is_taken_over_with_its_messages(
     world.sqs.send(queue, 4)
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
 
     def taken_over() -> None:
         assert world.sqs.attributes(queue)["VisibilityTimeout"] == "60"
@@ -132,7 +127,7 @@ async def test_a_provisioned_queue_that_was_deleted_is_made_again(
     del operator
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.delete(queue)
 
     def made_again() -> None:
@@ -150,7 +145,7 @@ async def test_retain_leaves_the_queues_and_needs_no_finalizer(
 ) -> None:
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue, 2)
     assert "finalizers" not in world.seen(queue)["metadata"]
     operator.stop()
@@ -165,7 +160,7 @@ async def test_delete_takes_empty_queues_along(world: World, queue: str, operato
     del operator
     world.deployment(queue)
     world.jobqueue(queue, queue=DELETE)
-    await ready(world, queue)
+    await world.ready(queue)
     assert world.seen(queue)["metadata"]["finalizers"] == [FINALIZER]
     world.delete(queue)
     await gone(world, queue)
@@ -180,7 +175,7 @@ async def test_delete_is_refused_while_messages_wait_until_it_is_confirmed(
     del operator
     world.deployment(queue)
     world.jobqueue(queue, queue=DELETE)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue + where, 3)
     world.delete(queue)
     refused = await eventually(lambda: world.expect(queue, "Ready", "False", "DeletionRefused"))
@@ -205,7 +200,7 @@ async def test_a_refused_deletion_goes_on_by_itself_when_the_messages_are_gone(
     del operator
     world.deployment(queue)
     world.jobqueue(queue, queue=DELETE)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue, 3)
     world.delete(queue)
     await eventually(lambda: world.expect(queue, "Ready", "False", "DeletionRefused"))
@@ -220,7 +215,7 @@ async def test_a_change_of_mind_to_retain_lets_the_jobqueue_go_and_keeps_the_que
     del operator
     world.deployment(queue)
     world.jobqueue(queue, queue=DELETE)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue, 3)
     world.delete(queue)
     await eventually(lambda: world.expect(queue, "Ready", "False", "DeletionRefused"))
@@ -234,7 +229,7 @@ async def test_a_finalizer_that_nobody_answers_can_be_taken_off_by_hand(
 ) -> None:
     world.deployment(queue)
     world.jobqueue(queue, queue=DELETE)
-    await ready(world, queue)
+    await world.ready(queue)
     operator.kill()
     world.delete(queue)
     patch = '{"metadata": {"finalizers": null}}'

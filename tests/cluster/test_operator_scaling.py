@@ -9,7 +9,6 @@ from jobqueue_core.domain.times import rfc3339
 from jobqueue_testsupport.kube.eventually import eventually, stays
 
 if TYPE_CHECKING:
-    from jobqueue_testsupport.kube.api import Object
     from jobqueue_testsupport.kube.audit import AuditLog
     from jobqueue_testsupport.kube.operator_process import OperatorProcess
     from jobqueue_testsupport.kube.world import World
@@ -19,28 +18,14 @@ SCALE = "deployments/scale"
 ALWAYS = "* * * * *"
 
 
-async def scaled(world: World, deployment: str, replicas: int, within: float = 10.0) -> None:
-    """Wait until a Deployment asks for so many replicas."""
-
-    def check() -> None:
-        assert world.replicas(deployment) == replicas
-
-    await eventually(check, within)
-
-
-async def ready(world: World, queue: str) -> None:
-    """Wait until a JobQueue is looked after."""
-    await eventually(lambda: world.expect(queue, "Ready", "True", "Reconciled"))
-
-
 async def test_from_zero_to_all_that_is_wanted_in_one_write_and_every_account_of_it_agrees(
     world: World, queue: str, operator: OperatorProcess, audit: AuditLog
 ) -> None:
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue, 40)
-    await scaled(world, queue, 40)
+    await world.scaled(queue, 40)
     writes = [
         request
         for request in audit.read()
@@ -71,12 +56,12 @@ async def test_work_that_is_done_brings_the_workers_to_zero(
 ) -> None:
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue, 3)
-    await scaled(world, queue, 3)
+    await world.scaled(queue, 3)
     world.sqs.purge(queue)
-    await scaled(world, queue, 0)
-    [event] = await eventually(lambda: some(world, queue, "ScaledDown"))
+    await world.scaled(queue, 0)
+    [event] = await eventually(lambda: world.told(queue, "ScaledDown"))
     assert "QueueEmpty" in event["message"]
     assert operator.healthy()
 
@@ -87,22 +72,22 @@ async def test_zero_waits_until_the_queue_has_been_empty_for_long_enough(
     del operator
     world.deployment(queue, replicas=3)
     world.jobqueue(queue, scaling={"zeroAfterSeconds": 4})
-    await scaled(world, queue, 1)
+    await world.scaled(queue, 1)
     await stays(lambda: some_replicas(world, queue), 2.5)
-    await scaled(world, queue, 0)
+    await world.scaled(queue, 0)
 
 
 async def test_limits_hold_and_are_named(world: World, queue: str, operator: OperatorProcess) -> None:
     del operator
     world.deployment(queue)
     world.jobqueue(queue, scaling={"minReplicas": 2, "maxReplicas": 5})
-    await scaled(world, queue, 2)
+    await world.scaled(queue, 2)
     world.sqs.send(queue, 30)
-    await scaled(world, queue, 5)
+    await world.scaled(queue, 5)
     limited = await eventually(lambda: world.expect(queue, "ScalingLimited", "True", "MaxReplicas"))
     assert "30" in limited["message"]
     world.change(queue, scaling={"maxReplicas": 8})
-    await scaled(world, queue, 8)
+    await world.scaled(queue, 8)
 
 
 async def test_replicas_changed_by_hand_are_put_right(
@@ -111,11 +96,11 @@ async def test_replicas_changed_by_hand_are_put_right(
     del operator
     world.deployment(queue)
     world.jobqueue(queue)
-    await ready(world, queue)
+    await world.ready(queue)
     world.sqs.send(queue, 4)
-    await scaled(world, queue, 4)
+    await world.scaled(queue, 4)
     world.cluster.kubectl("-n", world.namespace, "scale", f"deployment/{queue}", "--replicas=1")
-    await scaled(world, queue, 4)
+    await world.scaled(queue, 4)
 
 
 async def test_a_wake_acts_at_once_though_the_poll_is_a_minute_away(
@@ -123,7 +108,7 @@ async def test_a_wake_acts_at_once_though_the_poll_is_a_minute_away(
 ) -> None:
     world.deployment(queue)
     world.jobqueue(queue, scaling={"pollSeconds": 60})
-    await ready(world, queue)
+    await world.ready(queue)
     rounds = operator.rounds()
     world.sqs.send(queue, 6)
 
@@ -134,7 +119,7 @@ async def test_a_wake_acts_at_once_though_the_poll_is_a_minute_away(
     await stays(unscaled, 2.0)
     assert operator.rounds() == rounds
     world.annotate(queue, "jobqueue.dev/wake", rfc3339(datetime.now(UTC)))
-    await scaled(world, queue, 6, within=1.0)
+    await world.scaled(queue, 6, within=1.0)
 
 
 async def test_suspend_holds_or_drains_and_says_so(
@@ -155,13 +140,13 @@ async def test_suspend_holds_or_drains_and_says_so(
 
     async with world.busy(queue, "one"):
         world.change(queue, suspend="HoldAndDrain")
-        await scaled(world, queue, 1)
+        await world.scaled(queue, 1)
         await eventually(lambda: world.expect(queue, "Suspended", "True", "HoldAndDrain"))
         await stays(lambda: some_replicas(world, queue), 2.0)
-    await scaled(world, queue, 0)
+    await world.scaled(queue, 0)
 
     world.change(queue, suspend="None")
-    await scaled(world, queue, 9)
+    await world.scaled(queue, 9)
     await eventually(lambda: world.expect(queue, "Suspended", "False"))
 
 
@@ -180,11 +165,11 @@ async def test_a_schedule_in_force_is_a_floor_and_one_that_is_not_is_none(
             ]
         },
     )
-    await scaled(world, queue, 3)
-    [event] = await eventually(lambda: some(world, queue, "ScaledUp"))
+    await world.scaled(queue, 3)
+    [event] = await eventually(lambda: world.told(queue, "ScaledUp"))
     assert "Schedule" in event["message"]
     world.change(queue, scaling={"schedules": []})
-    await scaled(world, queue, 0)
+    await world.scaled(queue, 0)
 
 
 async def test_a_scale_down_marks_idle_pods_before_the_write_and_spares_every_busy_one(
@@ -199,7 +184,7 @@ async def test_a_scale_down_marks_idle_pods_before_the_write_and_spares_every_bu
     audit.read()
     async with world.busy(queue, *names[1:3]):
         world.change(queue, suspend="None")
-        await scaled(world, queue, 2)
+        await world.scaled(queue, 2)
         await stays(lambda: some_replicas(world, queue, 2), 3.0)
     pods = {pod["metadata"]["name"]: pod["metadata"] for pod in world.cluster.api.list(world.path("pods"))}
     costs = {pod: int(pods[pod].get("annotations", {}).get(COST, 0)) for pod in names}
@@ -220,20 +205,13 @@ async def test_an_autoscaler_of_the_jobqueue_reads_replicas_and_selector(
     del operator
     world.deployment(queue)
     world.jobqueue(queue, scaling={"minReplicas": 2})
-    await scaled(world, queue, 2)
+    await world.scaled(queue, 2)
 
     def read() -> None:
         scale = world.cluster.api.get(f"{world.path('jobqueues', queue)}/scale")
         assert scale["status"] == {"replicas": 2, "selector": f"app={queue}"}
 
     await eventually(read)
-
-
-def some(world: World, queue: str, reason: str) -> list[Object]:
-    """Return the Events of that reason; fail where there are none."""
-    events = world.events(queue, reason)
-    assert events, f"no Event {reason}: {[event['reason'] for event in world.events(queue)]}"
-    return events
 
 
 def some_replicas(world: World, deployment: str, at_least: int = 1) -> None:

@@ -37,7 +37,7 @@ async def test_a_template_becomes_a_deployment_that_is_scaled_and_goes_with_its_
 ) -> None:
     del operator
     templated(world, queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     made = world.cluster.api.get(world.path("deployments", f"{queue}-worker"))
     owned(made, world, queue)
     assert made["spec"]["replicas"] == 0
@@ -70,7 +70,7 @@ async def test_pods_of_a_template_satisfy_the_restricted_pod_security_standard(
 ) -> None:
     del operator
     templated(world, queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     world.cluster.api.patch(f"/api/v1/namespaces/{world.namespace}", restricted)
     made = world.cluster.api.get(world.path("deployments", f"{queue}-worker"))
@@ -84,7 +84,7 @@ async def test_the_settings_of_the_workers_follow_the_spec(
 ) -> None:
     del operator
     templated(world, queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     settings = world.cluster.api.get(world.path("configmaps", f"{queue}-settings"))
     owned(settings, world, queue)
     data = settings["data"]
@@ -112,7 +112,7 @@ async def test_a_change_of_the_template_keeps_the_number_of_workers(
 ) -> None:
     del operator
     templated(world, queue)
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     world.sqs.send(queue, 3)
 
     def scaled() -> None:
@@ -136,7 +136,7 @@ async def test_settings_are_made_for_a_named_deployment_too_which_is_not_touched
     del operator
     named = world.deployment(queue)
     world.jobqueue(queue, processor={"url": URL})
-    await eventually(lambda: world.expect(queue, "Ready", "True"))
+    await world.ready(queue)
     settings = world.cluster.api.get(world.path("configmaps", f"{queue}-settings"))
     owned(settings, world, queue)
     assert settings["data"]["JOBQUEUE_PROCESSOR__URL"] == URL

@@ -195,6 +195,15 @@ async def test_a_queue_of_another_owner_is_not_touched(
     assert missing.value.queue == ({plan.name, plan.dead_letter_name} - {name}).pop()
 
 
+async def test_a_queue_whose_owner_is_gone_is_taken_over(
+    admin: QueueAdmin, hand: Hand, plan: QueuePlan
+) -> None:
+    await hand.create(plan.name, {OWNER_TAG: "default/gone"})
+    made = await admin.converge(plan, TAGS, lambda owner: owner == "default/gone")
+    assert (await hand.tags(made.url))[OWNER_TAG] == TAGS[OWNER_TAG]
+    assert made.created == (plan.dead_letter_name,)
+
+
 async def test_without_create_queues_are_found_and_nothing_is_written(
     admin: QueueAdmin, hand: Hand, plan: QueuePlan
 ) -> None:

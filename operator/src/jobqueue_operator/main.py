@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_SETTLE_SECONDS = 60.0
+
 
 def main() -> None:
     """Run the operator until SIGTERM or SIGINT.
@@ -44,9 +46,7 @@ def main() -> None:
 async def _run(settings: Settings) -> int:
     metrics = OperatorMetrics()
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    _stop_on_signals(stopped)
     async with opened(settings, metrics) as operator:
         fleet, leadership = operator.fleet, operator.leadership
         port = settings.operator.metrics_port
@@ -59,7 +59,10 @@ async def _run(settings: Settings) -> int:
 
 async def _lead(settings: Settings, operator: Operator, stopped: asyncio.Event) -> int:
     """Watch and act while the Lease is held; return the exit code."""
-    stop_kopf = asyncio.Event()
+    if await _first(stopped, operator.expect_all()):
+        return 0
+    settling = asyncio.create_task(_settle(operator))
+    stop_kopf, ready = asyncio.Event(), asyncio.Event()
     namespaces = settings.operator.namespaces
     watching = asyncio.create_task(
         kopf.operator(
@@ -69,21 +72,43 @@ async def _lead(settings: Settings, operator: Operator, stopped: asyncio.Event) 
             namespaces=namespaces,
             standalone=True,
             stop_flag=stop_kopf,
+            ready_flag=ready,
         )
     )
+    taking = asyncio.create_task(_take_signals_back(ready, stopped))
     keeping = asyncio.create_task(operator.leadership.keep())
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({watching, keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    asked = stopped.is_set()
+    # kopf ends without an error on a signal only.
+    asked = stopped.is_set() or (watching.done() and watching.exception() is None)
     if watching.done() and not asked:
         _log.error("the watch ended", error=str(watching.exception()))
-    # No controller acts any more before the Lease goes to another.
+    # No controller acts any more before the Lease goes to another, which need not wait for the watches.
     await operator.fleet.close()
+    await operator.leadership.release()
     stop_kopf.set()
-    for task in (keeping, stopping):
+    for task in (keeping, stopping, settling, taking):
         task.cancel()
-    await asyncio.gather(keeping, stopping, watching, return_exceptions=True)
+    await asyncio.gather(keeping, stopping, settling, taking, watching, return_exceptions=True)
     return 0 if asked else 1
+
+
+def _stop_on_signals(stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+
+
+async def _take_signals_back(ready: asyncio.Event, stopped: asyncio.Event) -> None:
+    """Kopf takes the signals for itself when it starts; its way out takes seconds, with the Lease held."""
+    await ready.wait()
+    _stop_on_signals(stopped)
+
+
+async def _settle(operator: Operator) -> None:
+    """Once the watches have told of all there is, what they have not told of is not there."""
+    await asyncio.sleep(_SETTLE_SECONDS)
+    operator.fleet.settle()
 
 
 async def _first(stopped: asyncio.Event, acquiring: object) -> bool:

@@ -60,7 +60,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApi]:
 
 @pytest.fixture(scope="session")
 def namespace(kube: KubeApi) -> Iterator[str]:
-    """A namespace that demands restricted pods; it and the CRD are gone afterwards, unless the CRD was there."""
+    """A namespace that demands restricted pods; gone afterwards, with the CRD unless that was there before."""
     name = f"jobqueue-e2e-{uuid.uuid4().hex[:6]}"
     had_crd = kube.find(CRD) is not None
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}

@@ -1,4 +1,4 @@
-"""One installation, from `helm install` to `helm uninstall`. The tests are its chapters: their order counts."""
+"""One installation, from `helm install` to `helm uninstall`. The tests are its chapters, in order."""
 
 from __future__ import annotations
 

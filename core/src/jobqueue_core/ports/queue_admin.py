@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from jobqueue_core.domain.errors import QueueUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jobqueue_core.ports.queue import QueueCounts
 
@@ -162,10 +162,17 @@ class QueueReading:
     settings: QueueSettings | None = None
 
 
+def never(_owner: str) -> bool:
+    """Take every owner for one that exists."""
+    return False
+
+
 class QueueAdmin(Protocol):
     """Makes, watches and deletes queues. Every method raises QueueAdminError."""
 
-    async def converge(self, plan: QueuePlan, tags: Mapping[str, str]) -> Provisioned:
+    async def converge(
+        self, plan: QueuePlan, tags: Mapping[str, str], gone: Callable[[str], bool] = never
+    ) -> Provisioned:
         """Bring both queues to what the plan says; with `create` off, only find them.
 
         Safe to repeat: what is as planned is left alone, what was changed by hand is corrected.
@@ -175,6 +182,7 @@ class QueueAdmin(Protocol):
         Args:
             plan: names, settings, and whether anything may be written.
             tags: set on both queues. A queue whose tag `OWNER_TAG` has another value is not touched.
+            gone: tells of such another owner that it does not exist any more: its queue may be taken over.
 
         Raises:
             QueueAdminError: `FOREIGN` when a queue is another's, before anything is written;

@@ -13,10 +13,11 @@ from jobqueue_core.ports.queue_admin import (
     QueueAdminError,
     QueueFault,
     QueueReading,
+    never,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jobqueue_core.ports.queue_admin import QueuePlan, QueueSettings
 
@@ -78,7 +79,9 @@ class MemoryQueueAdmin:
             raise _error(name, QueueFault.MISSING)
         return self.queues[name]
 
-    async def converge(self, plan: QueuePlan, tags: Mapping[str, str]) -> Provisioned:
+    async def converge(
+        self, plan: QueuePlan, tags: Mapping[str, str], gone: Callable[[str], bool] = never
+    ) -> Provisioned:
         """Make or correct both queues."""
         self._call("converge")
         by_name = {
@@ -96,7 +99,7 @@ class MemoryQueueAdmin:
             return both
         for name in by_name:
             owner = self.queues[name].tags.get(OWNER_TAG) if name in self.queues else None
-            if owner is not None and owner != tags.get(OWNER_TAG, owner):
+            if owner is not None and owner != tags.get(OWNER_TAG, owner) and not gone(owner):
                 raise _error(name, QueueFault.FOREIGN)
         created = tuple(name for name in by_name if name not in self.queues)
         corrected: list[Correction] = []

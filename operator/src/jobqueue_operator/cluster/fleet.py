@@ -16,7 +16,7 @@ from jobqueue_operator.resource.jobqueue import InvalidJobQueueError, JobQueue, 
 from jobqueue_operator.targets.deployment import DeploymentView, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from jobqueue_operator.cluster.queues import QueueKeeper
 
@@ -42,11 +42,16 @@ class Fleet(Surroundings):
         self._claims: dict[Key, Claim] = {}
         self._claimed: dict[str, set[Key]] = defaultdict(set)
         self._deployments: dict[Key, DeploymentView] = {}
+        self._expected: set[Key] = set()
         self._refused = RefusedSpecs(tools)
+        self._closed = False
 
     def jobqueue_seen(self, body: Mapping[str, Any]) -> None:
         """Take a JobQueue as it is now."""
+        if self._closed:
+            return
         key = _key(body)
+        self._expected.discard(key)
         try:
             resource = parse(body)
         except InvalidJobQueueError as error:
@@ -57,18 +62,36 @@ class Fleet(Surroundings):
         if controller is not None and controller.resource.uid != resource.uid:
             self._end(key)
             controller = None
-        claim = _claim(resource)
-        if self._claims.get(key) != claim:
-            self._release(key)
-            self._claims[key] = claim
-            for owned in claim.keys:
-                self._claimed[owned].add(key)
+        self._claim(key, resource)
         if controller is not None:
             controller.update(resource)
             return
         controller = Controller(resource, self._keeper(resource), self._tools, self)
         self._controllers[key] = controller
         self._tasks[key] = asyncio.get_running_loop().create_task(controller.run(), name=f"{key[0]}/{key[1]}")
+
+    def expect(self, bodies: Iterable[Mapping[str, Any]]) -> None:
+        """Take all JobQueues there are, before the watch tells of them one by one.
+
+        Without that the younger of two, seen first, would act until the older one is seen.
+        """
+        for body in bodies:
+            key = _key(body)
+            try:
+                self._claim(key, parse(body))
+            except InvalidJobQueueError:
+                continue  # the watch will tell of it
+            self._expected.add(key)
+
+    def settle(self) -> None:
+        """Forget what was expected and has never been seen: it went in between."""
+        for key in self._expected:
+            self._release(key)
+        self._expected.clear()
+
+    def exists(self, namespace: str, name: str) -> bool:
+        """Tell whether there is such a JobQueue."""
+        return (namespace, name) in self._claims
 
     def jobqueue_gone(self, body: Mapping[str, Any]) -> None:
         """Take that a JobQueue does not exist any more."""
@@ -115,12 +138,21 @@ class Fleet(Surroundings):
 
     async def close(self) -> None:
         """End every controller; workers and queues stay as they are."""
+        self._closed = True
         tasks = [*self._tasks.values(), *self._refused.tasks]
         for key in list(self._controllers):
             self._end(key)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _claim(self, key: Key, resource: JobQueue) -> None:
+        claim = _claim(resource)
+        if self._claims.get(key) != claim:
+            self._release(key)
+            self._claims[key] = claim
+            for owned in claim.keys:
+                self._claimed[owned].add(key)
 
     def _end(self, key: Key) -> None:
         controller = self._controllers.pop(key, None)

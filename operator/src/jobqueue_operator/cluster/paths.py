@@ -5,6 +5,12 @@ from __future__ import annotations
 from jobqueue_operator.resource.names import GROUP, PLURAL, VERSION
 
 
+def jobqueues(namespace: str | None) -> str:
+    """Return the path of a namespace's JobQueues, or of all."""
+    within = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/{GROUP}/{VERSION}{within}/{PLURAL}"
+
+
 def jobqueue(namespace: str, name: str) -> str:
     """Return the path of a JobQueue."""
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from jobqueue_core.adapters.kube.client import KubeError
 from jobqueue_core.ports.queue_admin import OWNER_TAG, QueueAdminError, QueueFault, QueuePlan, fault_of
 from jobqueue_operator.cluster import paths
-from jobqueue_operator.cluster.conditions import Problem
+from jobqueue_operator.cluster.conditions import QUEUE_REACHABLE, Problem
 from jobqueue_operator.observing.observer import ClusterObserver
 from jobqueue_operator.resource.names import DELETE_MESSAGES, FINALIZER
 from jobqueue_operator.scaling import Observation
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
     from jobqueue_core.ports.queue_admin import Provisioned, QueueAdmin
     from jobqueue_core.settings.model import Settings
     from jobqueue_operator.cluster.events import EventType
+    from jobqueue_operator.cluster.owners import Owners
     from jobqueue_operator.observing.observer import Seen
     from jobqueue_operator.observing.store_reader import StoreReader
     from jobqueue_operator.resource.jobqueue import JobQueue
 
 _RESYNC_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
+_RESUME_SECONDS = 60.0
 
-MANAGED_BY_TAG = "jobqueue.dev/managed-by"
+_TAGS = {"jobqueue.dev/managed-by": "jobqueue-operator"}
 
 _WHAT_TO_DO = {
     QueueFault.MISSING: "create it, or set spec.queue.provision to true",
@@ -84,6 +87,7 @@ class QueueKeeper:
         kube: KubeClient,
         clock: Clock,
         names: Mapping[str, str],
+        owners: Owners,
         heartbeat_seconds: float,
     ) -> None:
         self._admin = admin
@@ -91,6 +95,7 @@ class QueueKeeper:
         self._kube = kube
         self._clock = clock
         self._names = names
+        self._owners = owners
         self._heartbeat_seconds = heartbeat_seconds
         self._observer: ClusterObserver | None = None
         self._converged: int | None = None
@@ -112,11 +117,14 @@ class QueueKeeper:
             KubeError: The finalizer could not be written.
         """
         now = self._clock.monotonic()
+        if self._converged is None:
+            self._resume(resource, now)
         if self._converged == resource.generation and now < self._next_converge:
             return []
         await self._hold_deletion(resource)
         try:
-            done = await self._admin.converge(_plan(resource), _tags(resource))
+            tags = {OWNER_TAG: self._owners.tag(resource.namespace, resource.name), **_TAGS}
+            done = await self._admin.converge(_plan(resource), tags, self._owners.gone)
         except QueueAdminError as error:
             self._fail(error)
             self._next_converge = now + _RETRY_SECONDS
@@ -124,12 +132,33 @@ class QueueKeeper:
             return []
         self._converged, self._next_converge = resource.generation, now + _RESYNC_SECONDS
         self.problem = None
-        if (self.url, self.dead_letter_url) != (done.url, done.dead_letter_url) or self._observer is None:
-            self.url, self.dead_letter_url = done.url, done.dead_letter_url
+        self._watch(resource, done.url, done.dead_letter_url)
+        return _notices(done)
+
+    def _resume(self, resource: JobQueue, now: float) -> None:
+        """After a start go on with the queues that the status names, and look at them within a minute.
+
+        A thousand queues would else be looked at all at once before the first of them is read.
+        """
+        told = resource.status.get("queue") or {}
+        reached = any(
+            condition["type"] == QUEUE_REACHABLE and condition["status"] == "True"
+            for condition in resource.status.get("conditions") or ()
+        )
+        same = resource.status.get("observedGeneration") == resource.generation
+        if reached and same and told.get("url") and told.get("deadLetterUrl"):
+            self._watch(resource, told["url"], told["deadLetterUrl"])
+            self._converged = resource.generation
+            # Spread by what differs between JobQueues.
+            self._next_converge = now + _RESUME_SECONDS * (crc32(resource.uid.encode()) % 1000) / 1000
+
+    def _watch(self, resource: JobQueue, url: str, dead_letter_url: str) -> None:
+        if (self.url, self.dead_letter_url) != (url, dead_letter_url) or self._observer is None:
+            self.url, self.dead_letter_url = url, dead_letter_url
             self._observer = ClusterObserver(
                 self.jobs(resource),
-                url=done.url,
-                dead_letter_url=done.dead_letter_url,
+                url=url,
+                dead_letter_url=dead_letter_url,
                 plan=_plan(resource),
                 admin=self._admin,
                 reader=self._reader,
@@ -137,7 +166,6 @@ class QueueKeeper:
                 heartbeat_seconds=self._heartbeat_seconds,
             )
         self._observer.expect(_plan(resource), max_attempts=resource.spec.retry.max_attempts)
-        return _notices(done)
 
     async def observe(self, resource: JobQueue) -> Seen | None:
         """Read queue and store once; None while the queue was never found."""
@@ -190,12 +218,13 @@ class QueueKeeper:
             f"annotate the JobQueue with {DELETE_MESSAGES}=true to delete them too, or set "
             "spec.queue.deletionPolicy to Retain to keep the queue"
         )
+        owner = self._owners.tag(resource.namespace, resource.name)
         try:
-            held = 0 if forced else await self._admin.messages(_plan(resource), _owner(resource))
+            held = 0 if forced else await self._admin.messages(_plan(resource), owner)
             if held:
                 message = f"{held} messages are in the queue and its dead-letter queue: {way_out}"
                 return Problem("DeletionRefused", message)
-            await self._admin.delete(_plan(resource), _owner(resource))
+            await self._admin.delete(_plan(resource), owner)
         except QueueAdminError as error:
             what = _WHAT_TO_DO[error.fault]
             message = f"the queue cannot be deleted: {error}; {what}, or set deletionPolicy to Retain"
@@ -236,14 +265,6 @@ def _plan(resource: JobQueue) -> QueuePlan:
         max_receive_count=queue.dead_letter.max_receive_count,
         create=queue.provision,
     )
-
-
-def _owner(resource: JobQueue) -> str:
-    return f"{resource.namespace}/{resource.name}"
-
-
-def _tags(resource: JobQueue) -> dict[str, str]:
-    return {OWNER_TAG: _owner(resource), MANAGED_BY_TAG: "jobqueue-operator"}
 
 
 def _notices(done: Provisioned) -> list[Notice]:

@@ -69,7 +69,7 @@ def status_of(facts: Facts, before: Mapping[str, Any], now: datetime) -> Status:
         "conditions": stamped(
             conditions, before.get("conditions") or (), generation=facts.generation, now=time
         ),
-        **_readings(facts),
+        **_readings(facts, before),
         **_decided(facts.decision, before, time),
     }
     return status
@@ -81,7 +81,7 @@ def _queue(facts: Facts) -> Status | None:
     return {"url": facts.queue_url, "deadLetterUrl": facts.dead_letter_url, "jobs": facts.jobs}
 
 
-def _readings(facts: Facts) -> Status:
+def _readings(facts: Facts, before: Mapping[str, Any]) -> Status:
     """What was read; null where the reading failed: an old number would be taken for a new one."""
     seen = facts.seen
     names = ("backlog", "oldestAgeSeconds", "arrivalPerSecond", "serviceSeconds", "drainSeconds")
@@ -102,10 +102,12 @@ def _readings(facts: Facts) -> Status:
         readings["drainSeconds"] = None if drain is None else round(drain)
     if seen.oldest_age_seconds is not None:
         readings["oldestAgeSeconds"] = round(seen.oldest_age_seconds)
-    if seen.arrival_per_second is not None:
-        readings["arrivalPerSecond"] = _significant(seen.arrival_per_second)
-    if seen.service_seconds is not None:
-        readings["serviceSeconds"] = _significant(seen.service_seconds)
+    for name, rate in (
+        ("arrivalPerSecond", seen.arrival_per_second),
+        ("serviceSeconds", seen.service_seconds),
+    ):
+        # Measured over some time: what was measured before the operator began anew is the best there is.
+        readings[name] = before.get(name) if rate is None else _significant(rate)
     return readings
 
 

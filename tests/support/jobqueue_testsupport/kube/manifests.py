@@ -81,3 +81,25 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             result[key] = value
     return result
+
+
+def smallest(**spec: object) -> dict[str, Any]:
+    """Return the JobQueue `emails` with the least that one must say, and changes merged into its spec."""
+    least = {"queue": {"name": "emails"}, "worker": {"scaleTargetRef": {"name": "jobqueue-worker"}}}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "JobQueue",
+        "metadata": {"name": "emails"},
+        "spec": merged(least, spec),
+    }
+
+
+def keeps(stored: Any, asked: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Whether everything that was asked for is stored as it was; defaults may stand beside it."""
+    if isinstance(asked, dict):
+        return all(
+            key not in stored if value is None else keeps(stored[key], value) for key, value in asked.items()
+        )
+    if isinstance(asked, list):
+        return len(stored) == len(asked) and all(map(keeps, stored, asked))
+    return bool(stored == asked)

@@ -13,6 +13,7 @@ from jobqueue_core.ports.clock import SystemClock
 from jobqueue_testsupport.factories import IDLE_BEAT
 from jobqueue_testsupport.kube import manifests
 from jobqueue_testsupport.kube.api import GROUP, KubeRefusedError, Object, namespaced
+from jobqueue_testsupport.kube.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,6 +107,24 @@ class World:
         assert reason in {None, condition["reason"]}, told
         assert condition["observedGeneration"] == self.seen(name)["metadata"]["generation"], told
         return condition
+
+    async def ready(self, name: str, within: float = 10.0) -> None:
+        """Wait until a JobQueue is looked after and nothing is wrong with it."""
+        await eventually(lambda: self.expect(name, "Ready", "True", "Reconciled"), within)
+
+    async def scaled(self, deployment: str, replicas: int, within: float = 10.0) -> None:
+        """Wait until a Deployment asks for so many replicas."""
+
+        def check() -> None:
+            assert self.replicas(deployment) == replicas
+
+        await eventually(check, within)
+
+    def told(self, name: str, reason: str) -> list[Object]:
+        """Return the Events of that reason about a JobQueue; fail where there are none."""
+        events = self.events(name, reason)
+        assert events, f"no Event {reason}: {[event['reason'] for event in self.events(name)]}"
+        return events
 
     def events(self, name: str, reason: str | None = None) -> list[Object]:
         """Return the Events about a JobQueue, the oldest first."""

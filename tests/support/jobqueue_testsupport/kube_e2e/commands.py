@@ -122,13 +122,10 @@ class Release:
 
     def state(self) -> str:
         """Return what helps to see why something failed: pods, JobQueues, Events and the ends of logs."""
-        said = [
-            self._try("get", "pods,deployments,jobqueues", "-o", "wide"),
-            self._try("get", "events", "--sort-by=.lastTimestamp"),
-        ]
-        for pod in self._try("get", "pods", "-o", "name").split():
-            said.append(f"── {pod}\n" + self._try("logs", pod, "--all-containers", f"--tail={_LOG_LINES}"))
-        return "\n".join(said)
+        pods = self._try("get", "pods", "-o", "name").split()
+        logs = (self._try("logs", pod, "--all-containers", "--prefix", f"--tail={_LOG_LINES}") for pod in pods)
+        objects = self._try("get", "pods,deployments,jobqueues", "-o", "wide")
+        return "\n".join([objects, self._try("get", "events", "--sort-by=.lastTimestamp"), *logs])
 
     def _try(self, *arguments: str) -> str:
         try:

@@ -87,3 +87,8 @@ def jobqueue(name: str, beside: Neighbours, worker: Manifest, **scaling: object)
             },
         },
     }
+CHART_WORKER = "jobqueue-worker"
+API_SERVICE = "jobqueue-api"
+API_PORT = 80
+API_URL = f"http://{API_SERVICE}:{API_PORT}"
+def chart_values(beside, log_level='info'): raise NotImplementedError

@@ -23,6 +23,7 @@ from jobqueue_core.ports.queue_admin import (
     QueueAdminError,
     QueueFault,
     QueueReading,
+    never,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class SqsQueueAdmin:
         """Use an open connection."""
         self._connection = connection
 
-    async def converge(self, plan: QueuePlan, tags: Mapping[str, str]) -> Provisioned:
+    async def converge(
+        self, plan: QueuePlan, tags: Mapping[str, str], gone: Callable[[str], bool] = never
+    ) -> Provisioned:
         """Look at both queues, then write what differs: at rest six requests, none of them a write."""
         if not plan.create:
             url, dead_letter_url = await asyncio.gather(
@@ -76,7 +79,7 @@ class SqsQueueAdmin:
             self._look(plan.name, plan.url), self._look(plan.dead_letter_name)
         )
         for name, seen in ((plan.name, found), (plan.dead_letter_name, found_dead)):
-            _refuse_foreign(name, seen, tags)
+            _refuse_foreign(name, seen, tags, gone)
         dead = await self._keep(plan.dead_letter_name, found_dead, plan.settings(None), tags, fifo=plan.fifo)
         arn = found_dead.attributes["QueueArn"] if found_dead else await self._arn(dead.url)
         kept = await self._keep(plan.name, found, plan.settings(arn), tags, fifo=plan.fifo)
@@ -211,9 +214,11 @@ def _name(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def _refuse_foreign(name: str, found: _Found | None, tags: Mapping[str, str]) -> None:
+def _refuse_foreign(
+    name: str, found: _Found | None, tags: Mapping[str, str], gone: Callable[[str], bool]
+) -> None:
     owner = None if found is None else found.tags.get(OWNER_TAG)
-    if owner is not None and owner != tags.get(OWNER_TAG, owner):
+    if owner is not None and owner != tags.get(OWNER_TAG, owner) and not gone(owner):
         message = (
             f"the queue {name!r} belongs to {owner} (tag {OWNER_TAG}); name another queue, "
             f"or take the tag away to hand it over"
