@@ -227,7 +227,7 @@ async def test_with_a_fallback_an_unreadable_queue_has_at_least_so_many_workers(
     world.deployment(queue, replicas=1)
     world.jobqueue(queue, queue={"provision": False}, scaling={"onUnknown": {"replicas": 4}})
     await world.scaled(queue, 4)
-    world.expect(queue, "QueueReachable", "False", "QueueMissing")
+    await eventually(lambda: world.expect(queue, "QueueReachable", "False", "QueueMissing"))
 
 
 async def test_the_operator_outlives_an_api_server_that_was_away(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,11 @@ async def leads(operator: OperatorProcess, within: float = 10.0) -> None:
         assert operator.leads()
 
     await eventually(check, within)
+
+
+def not_leading(operator: OperatorProcess) -> None:
+    """Fail while an operator says that it acts."""
+    assert not operator.leads()
 
 
 async def test_two_operators_one_acts_and_a_killed_one_is_replaced_within_15_seconds(
@@ -70,11 +77,15 @@ async def test_a_stopped_operator_hands_over_at_once(
     world.deployment(queue)
     world.jobqueue(queue)
     await world.ready(queue)
-    stopped = time.monotonic()
-    first.stop()
+    assert first.pid is not None
+    asked = time.monotonic()
+    os.kill(first.pid, signal.SIGTERM)
     world.sqs.send(queue, 4)
+    await eventually(lambda: not_leading(first))
+    await leads(second, HAND_OVER_SECONDS)
+    assert time.monotonic() - asked <= HAND_OVER_SECONDS
     await world.scaled(queue, 4)
-    assert time.monotonic() - stopped <= HAND_OVER_SECONDS
+    first.stop()
     assert second.leads()
     assert len(world.events(queue, "QueueCreated")) == 2
 
@@ -89,11 +100,7 @@ async def test_a_leader_that_loses_its_lease_stops_acting(
     await world.ready(queue)
     taken = {"spec": {"holderIdentity": "another", "leaseDurationSeconds": 120, "renewTime": LATER}}
     world.cluster.api.patch(lease_path(world), taken)
-
-    def ended() -> None:
-        assert not operator.leads()
-
-    await eventually(ended, within=6)
+    await eventually(lambda: not_leading(operator), within=6)
     world.sqs.send(queue, 4)
 
     def unscaled() -> None:

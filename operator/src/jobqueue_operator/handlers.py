@@ -53,6 +53,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     """Return kopf's settings: it watches, and writes nothing at all."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    # The operator waits for its CRD before the watches begin: no right to read all definitions is needed.
+    settings.scanning.disabled = True
     settings.watching.server_timeout = _WATCH_SECONDS
     settings.watching.client_timeout = _WATCH_SECONDS + 10
     settings.networking.error_backoffs = (0.5, 1, 2, 3, 5)

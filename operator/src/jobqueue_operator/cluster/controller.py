@@ -15,6 +15,7 @@ from jobqueue_operator.cluster import paths
 from jobqueue_operator.cluster.conditions import Problem, ready_problem
 from jobqueue_operator.cluster.status import Facts, status_of, worth_writing
 from jobqueue_operator.cluster.workload import deployment_name
+from jobqueue_operator.cluster.workloads import foreign_deployment
 from jobqueue_operator.resource.jobqueue import scaling_spec, schedules
 from jobqueue_operator.resource.names import WAKE
 from jobqueue_operator.scaling import Memory, Suspend, decide, schedule_floor
@@ -197,6 +198,8 @@ class Controller:
             self._prepared_at = now
         if view is None:
             view = await self._look(namespace, name)
+            if view is not None and resource.spec.worker.template is not None and view.owner != resource.uid:
+                return foreign_deployment(name), None
         if view is None:
             message = (
                 f"the Deployment {name} does not exist in namespace {namespace}: create it, or name another "

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from jobqueue_operator.targets.deployment import DeploymentView
 
 
+def foreign_deployment(name: str) -> Problem:
+    """Return what is wrong when a Deployment of the name to be made is somebody else's."""
+    message = (
+        f"the Deployment {name} exists and is not of this JobQueue: rename or delete it, "
+        "or name it in spec.worker.scaleTargetRef"
+    )
+    return Problem("Conflict", message)
+
+
 class Workloads:
     """Creates and updates ConfigMaps and Deployments; each call converges, and may be repeated."""
 
@@ -76,11 +85,7 @@ class Workloads:
                 raise
         name = deployment_name(resource)
         if view.owner != resource.uid:
-            message = (
-                f"the Deployment {name} exists and is not of this JobQueue: rename or delete it, "
-                "or name it in spec.worker.scaleTargetRef"
-            )
-            return Problem("Conflict", message), None
+            return foreign_deployment(name), None
         if view.template_hash == manifest["metadata"]["annotations"][TEMPLATE_HASH]:
             return None, None
         # A merge would keep what the template has no more, so the template is replaced as a whole.

@@ -15,7 +15,7 @@ import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import IO, Any
+    from typing import Any
 
 ROOT = Path(__file__).parents[4]
 CHART = ROOT / "charts" / "jobqueue"
@@ -23,7 +23,7 @@ _SECONDS = 60.0
 _HELM_SECONDS = 180.0
 _FORWARD_SECONDS = 20.0
 _STOP_SECONDS = 5.0
-_LOG_LINES = 40
+_LOG_LINES = 15
 
 
 class CommandError(AssertionError):
@@ -100,12 +100,12 @@ class Release:
         self._with_values("upgrade", values)
 
     def test(self) -> str:
-        """`helm test`; return what it said, with the logs of its pods.
+        """`helm test`; return what it said.
 
         Raises:
             CommandError: a test failed.
         """
-        return run("helm", "test", self.name, "-n", self.namespace, "--logs", seconds=_HELM_SECONDS)
+        return run("helm", "test", self.name, "-n", self.namespace, seconds=_HELM_SECONDS)
 
     def uninstall(self) -> None:
         """`helm uninstall --wait`.
@@ -172,12 +172,12 @@ class Release:
             f"service/{service}",
             f":{port}",
         ]
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.NamedTemporaryFile("w") as said:
             process = subprocess.Popen(  # noqa: S603 -- the command is ours
                 command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
             )
             try:
-                yield f"http://127.0.0.1:{_forwarded_port(process, said)}"
+                yield f"http://127.0.0.1:{_forwarded_port(process, Path(said.name))}"
             finally:
                 process.terminate()
                 try:
@@ -187,11 +187,10 @@ class Release:
                     process.wait()
 
 
-def _forwarded_port(process: subprocess.Popen[bytes], said: IO[str]) -> int:
+def _forwarded_port(process: subprocess.Popen[bytes], said: Path) -> int:
     end = time.monotonic() + _FORWARD_SECONDS
     while True:
-        said.seek(0)
-        text = said.read()
+        text = said.read_text()
         if found := re.search(r"Forwarding from 127\.0\.0\.1:(\d+)", text):
             return int(found[1])
         if process.poll() is not None or time.monotonic() > end:
