@@ -62,6 +62,10 @@ lint: setup ## Run every linter and type check
 	check "locks name no host" bash -c '! grep -HnE "://|^ *--(index|extra-index|find-links)" requirements/*.txt requirements/*.in'; \
 	test -z "$$failed" || { echo "make lint: failed"; exit 1; }
 
+.PHONY: lint-chart
+lint-chart: setup ## Check the chart: helm lint and kubeconform for every case of charts/jobqueue/ci (needs Go)
+	@charts/jobqueue/lint $(BIN)/python
+
 .PHONY: format
 format: setup ## Format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix-only --quiet
@@ -98,6 +102,14 @@ docs-reference: setup ## Write the reference of all settings, docs/reference/set
 .PHONY: docs-reference-check
 docs-reference-check: setup ## Fail when the reference of all settings is stale
 	@$(BIN)/python -m jobqueue_core.settings.reference --check
+
+.PHONY: chart-docs
+chart-docs: setup ## Write the chart's README and the schema of its values, from values.yaml
+	@$(BIN)/python deploy/chart/generate.py
+
+.PHONY: chart-docs-check
+chart-docs-check: setup ## Fail when the chart's README or schema is stale
+	@$(BIN)/python deploy/chart/generate.py --check
 
 .PHONY: crd
 crd: setup ## Write the definition of the JobQueue resource for the chart, and docs/reference/jobqueue.md

@@ -50,7 +50,9 @@ async def test_with_the_rights_of_the_chart_the_operator_can_do_everything(
     assert rights
     world.cluster.apply(*rights)
     # All namespaces, as the chart's operator does where it is not told otherwise.
-    operator = start_operator(kubeconfig, JOBQUEUE_OPERATOR__NAMESPACES="[]")
+    operator = start_operator(
+        kubeconfig, JOBQUEUE_OPERATOR__NAMESPACES="[]", JOBQUEUE_OPERATOR__LEASE__NAME=account
+    )
 
     pods = [f"{queue}-{number}" for number in range(3)]
     world.deployment(queue, replicas=3)

@@ -101,10 +101,14 @@ def test_the_lock_holds_what_each_part_asks_for(part: str) -> None:
     assert unmet == []
 
 
-@pytest.mark.parametrize("name", ["bootstrap", "embedded", "runtime"])
+IMAGE_LOCKS = ["api", "operator", "runtime", "worker"]
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "build", "embedded", *IMAGE_LOCKS])
 def test_every_lock_is_cut_from_the_one_of_the_developers(name: str) -> None:
     assert locked(name).items() <= locked("dev").items()
 
 
-def test_nothing_embedded_goes_into_an_image() -> None:
-    assert {"ministack", "secantusdb"} & locked("runtime").keys() == set()
+@pytest.mark.parametrize("name", IMAGE_LOCKS)
+def test_nothing_embedded_goes_into_an_image(name: str) -> None:
+    assert {"ministack", "secantusdb"} & locked(name).keys() == set()

@@ -1,4 +1,4 @@
-"""The system on a real node, installed once; the tests of this folder are its life, in the order of the file."""
+"""The system on a real node, installed once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from jobqueue_testsupport.kube.api import KubeApi
 from jobqueue_testsupport.kube_e2e.commands import CommandError, Release, current_kubeconfig, run
 from jobqueue_testsupport.kube_e2e.neighbours import neighbours
-from jobqueue_testsupport.kube_e2e.objects import backend_secret, chart_values
+from jobqueue_testsupport.kube_e2e.objects import backends, chart_values
 from jobqueue_testsupport.kube_e2e.pods import PodWatch
 from jobqueue_testsupport.kube_e2e.system import System
 from jobqueue_testsupport.report import REPORT
@@ -60,7 +60,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApi]:
 
 @pytest.fixture(scope="session")
 def namespace(kube: KubeApi) -> Iterator[str]:
-    """A namespace that demands restricted pods; gone afterwards, with the CRD unless that was there before."""
+    """A namespace of restricted pods; gone afterwards, with the CRD unless that was there before."""
     name = f"jobqueue-e2e-{uuid.uuid4().hex[:6]}"
     had_crd = kube.find(CRD) is not None
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -79,7 +79,7 @@ def system(
     release = Release(namespace)
     with neighbours(tmp_path_factory.mktemp("beside")) as beside, PodWatch(namespace) as pods:
         found = System(release, kube, beside, pods, pytestconfig.stash[FIGURES])
-        release.apply(backend_secret(beside))
+        release.apply(*backends(beside))
         began = time.monotonic()
         try:
             release.install(chart_values(beside))

@@ -8,7 +8,7 @@ from jobqueue_operator.targets.deployment import first_to_go, selector_query, vi
 
 
 def pod(
-    name: str, created: str = "2026-03-01T12:00:00Z", *, ready: bool = True, **metadata: Any
+    name: str, created: str = "2026-03-01T12:00:00Z", *, ready: bool = True, **metadata: str
 ) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "creationTimestamp": created, **metadata},

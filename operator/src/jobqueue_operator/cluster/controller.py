@@ -6,6 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import structlog
 
@@ -99,6 +100,7 @@ class Controller:
         self._prepared: tuple[int, str | None] | None = None
         self._prepared_at = -math.inf
         self._looked_at = -math.inf
+        self._paced = False
 
     def close(self) -> None:
         """Forget what the metrics show of the JobQueue."""
@@ -143,7 +145,7 @@ class Controller:
                     _log.exception("round failed", **self._name())
                 took = clock.monotonic() - self._began
                 metrics.reconcile.observe(took)
-            self._due = self._began + max(took, self.resource.spec.scaling.poll_seconds)
+            self._due = self._began + max(took, self.resource.spec.scaling.poll_seconds * self._pace())
             self._began = None
             await self._pause()
 
@@ -162,15 +164,20 @@ class Controller:
             await self._tell(resource, self._facts(resource, Problem("Conflict", conflict)))
             return
         problem, view = await self._prepare(resource)
-        unread, seen = await self._read(resource)
+        notices = await self._queues.converge(resource)
+        seen = await self._queues.observe(resource)
+        unread = self._queues.problem
         facts = self._facts(resource, problem, view)
         facts = replace(facts, unread=unread, dead_letters=seen.dead_letters if seen else None)
         if view is None or problem is not None:
             if seen is not None:
                 facts = replace(facts, seen=seen.observation)
             await self._tell(resource, facts)
-            return
-        await self._scale(resource, view, seen, facts)
+        else:
+            await self._scale(resource, view, seen, facts)
+        # Last: the status is what is waited for.
+        for notice in notices:
+            await self._tools.events.record(resource, notice.kind, notice.reason, notice.message)
 
     async def _prepare(self, resource: JobQueue) -> tuple[Problem | None, DeploymentView | None]:
         """Make what the operator makes beside the queue; find the target."""
@@ -198,14 +205,15 @@ class Controller:
             self._prepared_at = now
         if view is None:
             view = await self._look(namespace, name)
-            if view is not None and resource.spec.worker.template is not None and view.owner != resource.uid:
-                return foreign_deployment(name), None
         if view is None:
             message = (
                 f"the Deployment {name} does not exist in namespace {namespace}: create it, or name another "
                 "in spec.worker.scaleTargetRef"
             )
             return Problem("TargetNotFound", message), None
+        if resource.spec.worker.template is not None and view.owner != resource.uid:
+            # It was there before: another's, whatever was learnt of it and when.
+            return foreign_deployment(name), None
         return None, view
 
     async def _look(self, namespace: str, name: str) -> DeploymentView | None:
@@ -222,12 +230,6 @@ class Controller:
             raise
         self._surroundings.learn(view)
         return view
-
-    async def _read(self, resource: JobQueue) -> tuple[Problem | None, Seen | None]:
-        for event in await self._queues.converge(resource):
-            await self._tools.events.record(resource, event.kind, event.reason, event.message)
-        seen = await self._queues.observe(resource)
-        return self._queues.problem, seen
 
     async def _scale(self, resource: JobQueue, view: DeploymentView, seen: Seen | None, facts: Facts) -> None:
         tools, now = self._tools, self._tools.clock.now()
@@ -315,6 +317,13 @@ class Controller:
                 if not error.not_found:  # else it was deleted meanwhile
                     raise
             self._status = status
+
+    def _pace(self) -> float:
+        """Return what to multiply the first poll's wait by, so that many made at once part company."""
+        if self._paced:
+            return 1.0
+        self._paced = True
+        return 0.5 + (crc32(self.resource.uid.encode()) % 1000) / 2000
 
     async def _pause(self) -> None:
         """Wait for the poll, or for a wake that is not too soon after the last one."""

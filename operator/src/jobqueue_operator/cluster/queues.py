@@ -268,11 +268,9 @@ def _plan(resource: JobQueue) -> QueuePlan:
 
 
 def _notices(done: Provisioned) -> list[Notice]:
-    made = [
-        Notice("Normal", "QueueCreated", f"the queue {name} was created with its attributes and tags")
-        for name in done.created
-    ]
-    return made + [
+    made = " and ".join(done.created)
+    notices = [Notice("Normal", "QueueCreated", f"created in SQS: {made}")] if made else []
+    return notices + [
         Notice(
             "Warning",
             "QueueCorrected",

@@ -195,7 +195,6 @@ def _container(
     container: Manifest = {
         "name": _CONTAINER,
         "image": image,
-        "command": ["jobqueue-worker"],
         "env": env,
         "envFrom": sources,
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],

@@ -28,7 +28,10 @@ def render(release: str, namespace: str) -> list[Object]:
     values = sorted((CHART / "ci").glob("*-values.yaml"))
     assert values, f"{CHART} has no ci/*-values.yaml"
     done = subprocess.run(  # noqa: S603 - the command is ours
-        [find_helm(), "template", release, str(CHART), "--namespace", namespace, "--values", str(values[0])],
+        [
+            *(find_helm(), "template", release, str(CHART), "--namespace", namespace),
+            *("--kube-version", "1.36.0", "--values", str(values[0])),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -123,7 +123,9 @@ class Release:
     def state(self) -> str:
         """Return what helps to see why something failed: pods, JobQueues, Events and the ends of logs."""
         pods = self._try("get", "pods", "-o", "name").split()
-        logs = (self._try("logs", pod, "--all-containers", "--prefix", f"--tail={_LOG_LINES}") for pod in pods)
+        logs = (
+            self._try("logs", pod, "--all-containers", "--prefix", f"--tail={_LOG_LINES}") for pod in pods
+        )
         objects = self._try("get", "pods,deployments,jobqueues", "-o", "wide")
         return "\n".join([objects, self._try("get", "events", "--sort-by=.lastTimestamp"), *logs])
 

@@ -11,10 +11,18 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, "Any"]
 
-API_IMAGE = "localhost/jobqueue-api:dev"
-WORKER_IMAGE = "localhost/jobqueue-worker:dev"
-SECRET = "jobqueue-backends"
+REGISTRY = "localhost"
+TAG = "dev"
+API_IMAGE = f"{REGISTRY}/jobqueue-api:{TAG}"
+API_SERVICE = "jobqueue-api"
+API_PORT = 80
+API_URL = f"http://{API_SERVICE}:{API_PORT}"
+CHART_WORKER = "jobqueue-worker"
 JOBQUEUE = "jobs"
+BACKENDS = "jobqueue-backends"
+_REGION = "us-east-1"
+# Short, because a worker that is told to end waits for its last receive.
+_RECEIVE_SECONDS = 2
 
 
 def restricted_pod(name: str, image: str, command: list[str]) -> Manifest:
@@ -46,17 +54,42 @@ def restricted_pod(name: str, image: str, command: list[str]) -> Manifest:
     }
 
 
-def backend_secret(beside: Neighbours) -> Manifest:
-    """Return the Secret that the chart's values refer to; its keys are environment variables."""
+def backends(beside: Neighbours) -> list[Manifest]:
+    """Return the objects that the chart's values refer to, of one name: a Secret and a ConfigMap.
+
+    Their keys are environment variables: workers made from a template read them whole.
+    """
+    secret = {
+        "JOBQUEUE_MONGODB__URI": beside.mongodb_uri,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    plain = {
+        "AWS_REGION": _REGION,
+        "AWS_ENDPOINT_URL": beside.sqs_endpoint,
+        "JOBQUEUE_SQS__RECEIVE_WAIT_SECONDS": str(_RECEIVE_SECONDS),
+    }
+    metadata = {"name": BACKENDS}
+    return [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": secret},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain},
+    ]
+
+
+def chart_values(beside: Neighbours, log_level: str = "info") -> Manifest:
+    """Return the chart's values: the images that were built, the servers beside, and short waits."""
     return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": SECRET},
-        "stringData": {
-            "JOBQUEUE_MONGODB__URI": beside.mongodb_uri,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+        "image": {"registry": REGISTRY, "tag": TAG},
+        "config": {
+            "mongodb": {"guard_index": True},  # for the embedded server
+            "sqs": {"receive_wait_seconds": _RECEIVE_SECONDS},
+            "worker": {"heartbeat_seconds": 1},
+            "logging": {"level": log_level},
         },
+        "mongodb": {"existingSecret": BACKENDS, "key": "JOBQUEUE_MONGODB__URI"},
+        "aws": {"region": _REGION, "endpointUrl": beside.sqs_endpoint, "existingSecret": BACKENDS},
+        "worker": {"jobQueue": JOBQUEUE},
+        "operator": {"template": {"secrets": [BACKENDS], "configMaps": [BACKENDS]}},
     }
 
 
@@ -87,8 +120,3 @@ def jobqueue(name: str, beside: Neighbours, worker: Manifest, **scaling: object)
             },
         },
     }
-CHART_WORKER = "jobqueue-worker"
-API_SERVICE = "jobqueue-api"
-API_PORT = 80
-API_URL = f"http://{API_SERVICE}:{API_PORT}"
-def chart_values(beside, log_level='info'): raise NotImplementedError
