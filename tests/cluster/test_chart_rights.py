@@ -97,7 +97,7 @@ async def test_without_the_right_to_scale_the_condition_says_so_and_mends(
     kubeconfig = world.cluster.service_account(world.namespace, account)
     rights = rights_of(chart, account)
     world.cluster.apply(*(without_scale(item) for item in rights))
-    start_operator(kubeconfig)
+    start_operator(kubeconfig, JOBQUEUE_OPERATOR__LEASE__NAME=account)
     world.deployment(queue)
     world.jobqueue(queue, scaling={"minReplicas": 2})
     denied = await eventually(lambda: world.expect(queue, "Ready", "False", "TargetForbidden"))
