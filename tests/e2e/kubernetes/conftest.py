@@ -13,7 +13,7 @@ import pytest
 from jobqueue_testsupport.kube.api import KubeApi
 from jobqueue_testsupport.kube_e2e.commands import CommandError, Release, current_kubeconfig, run
 from jobqueue_testsupport.kube_e2e.neighbours import neighbours
-from jobqueue_testsupport.kube_e2e.objects import backends, chart_values
+from jobqueue_testsupport.kube_e2e.objects import backend_secret, chart_values
 from jobqueue_testsupport.kube_e2e.pods import PodWatch
 from jobqueue_testsupport.kube_e2e.system import System
 from jobqueue_testsupport.report import REPORT
@@ -79,7 +79,7 @@ def system(
     release = Release(namespace)
     with neighbours(tmp_path_factory.mktemp("beside")) as beside, PodWatch(namespace) as pods:
         found = System(release, kube, beside, pods, pytestconfig.stash[FIGURES])
-        release.apply(*backends(beside))
+        release.apply(backend_secret(beside))
         began = time.monotonic()
         try:
             release.install(chart_values(beside))

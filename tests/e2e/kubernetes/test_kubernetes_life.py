@@ -66,8 +66,8 @@ def assert_each_called_once(system: System, jobs: Sequence[dict[str, Any]]) -> N
 
 
 def assert_no_worker_was_killed(system: System, deployment: str) -> None:
-    """Every pod that is gone ended by itself: 137 would be SIGKILL, and a restart a crash."""
-    ended = [pod for pod in system.workers(deployment) if pod.deleted]
+    """Every pod that began and is gone ended by itself: 137 would be SIGKILL, and a restart a crash."""
+    ended = [pod for pod in system.workers(deployment) if pod.deleted and pod.started_at is not None]
     killed = [pod for pod in ended if pod.exit_code not in {0, SIGTERM_WHILE_STARTING} or pod.restarts]
     assert ended
     assert killed == []

@@ -41,6 +41,10 @@ class LeaseServer:
             raise KubeError("changed meanwhile", status=409)
         return self._store(body)
 
+    async def delete(self, path: str) -> None:
+        self._answer(path)
+        self.lease = None
+
     def _answer(self, path: str) -> None:
         if self.away:
             raise KubeError(f"no answer for {path}", status=0)
@@ -120,6 +124,7 @@ async def test_a_released_lease_is_taken_without_waiting(server: LeaseServer, cl
     first, second = leadership(server, clock, "a"), leadership(server, clock, "b")
     await first.acquire()
     await first.release()
+    assert server.lease is None
     assert [first.held] == [False]
     await second.acquire()
     assert [second.held] == [True]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobqueue_operator.cluster.lease import SeenLease, may_take, released, seen, taken
+from jobqueue_operator.cluster.lease import SeenLease, may_take, seen, taken
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HELD = {"holderIdentity": "a", "renewTime": "t1", "leaseDurationSeconds": 10}
@@ -39,8 +39,3 @@ def test_taking_over_counts_a_transition() -> None:
     other = taken(taken({}, "a", 10, NOW), "b", 10, NOW.replace(minute=1))
     assert (other["holderIdentity"], other["leaseTransitions"]) == ("b", 2)
     assert other["acquireTime"] == "2026-03-01T12:01:00.000000Z"
-
-
-def test_a_released_lease_may_be_taken_at_once() -> None:
-    lease = seen(released(taken({}, "a", 10, NOW)), None, 100.0)
-    assert may_take(lease, "b", 100.0)

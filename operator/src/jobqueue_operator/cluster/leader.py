@@ -38,6 +38,10 @@ class LeaseApi(Protocol):
         """Replace an object that has not changed since it was read."""
         ...
 
+    async def delete(self, path: str) -> None:
+        """Delete an object."""
+        ...
+
 
 class Leadership:
     """Whether this process is the one that acts.
@@ -91,12 +95,12 @@ class Leadership:
         _log.error("leadership lost", lease=self._path, identity=self._identity)
 
     async def release(self) -> None:
-        """Give the Lease back, so that another takes over at once."""
+        """Delete the Lease, so that another takes over at once, and nothing stays when all are gone."""
         self._renewed_at = None
         try:
             lease = await self._api.get(self._path)
             if lease["spec"].get("holderIdentity") == self._identity:
-                await self._api.replace(self._path, {**lease, "spec": rules.released(lease["spec"])})
+                await self._api.delete(self._path)
         except KubeError as error:
             _log.warning("the lease could not be given back", error=str(error))
 

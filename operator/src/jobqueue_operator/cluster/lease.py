@@ -60,8 +60,3 @@ def taken(spec: Mapping[str, Any], identity: str, duration_seconds: int, now: da
         "renewTime": time,
         "leaseTransitions": transitions,
     }
-
-
-def released(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the Lease's spec with no holder, so that another need not wait."""
-    return {**spec, "holderIdentity": "", "leaseDurationSeconds": 1}

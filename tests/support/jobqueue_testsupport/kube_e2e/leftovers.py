@@ -7,7 +7,7 @@ from jobqueue_testsupport.kube_e2e.objects import BACKENDS
 
 # What every namespace has by itself, what the tests themselves put there, and what forgets itself.
 _NOT_OF_A_RELEASE = frozenset(
-    {"configmap/kube-root-ca.crt", "serviceaccount/default", f"secret/{BACKENDS}", f"configmap/{BACKENDS}"},
+    {"configmap/kube-root-ca.crt", "serviceaccount/default", f"secret/{BACKENDS}"},
 )
 _FORGOTTEN_BY_ITSELF = frozenset({"events", "events.events.k8s.io"})
 _CLUSTER_WIDE = "clusterrole,clusterrolebinding,validatingwebhookconfiguration,mutatingwebhookconfiguration"

@@ -54,26 +54,21 @@ def restricted_pod(name: str, image: str, command: list[str]) -> Manifest:
     }
 
 
-def backends(beside: Neighbours) -> list[Manifest]:
-    """Return the objects that the chart's values refer to, of one name: a Secret and a ConfigMap.
+def backend_secret(beside: Neighbours) -> Manifest:
+    """Return the Secret that the chart's values refer to.
 
-    Their keys are environment variables: workers made from a template read them whole.
+    Its keys are environment variables: workers made from a template read it whole.
     """
-    secret = {
-        "JOBQUEUE_MONGODB__URI": beside.mongodb_uri,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": BACKENDS},
+        "stringData": {
+            "JOBQUEUE_MONGODB__URI": beside.mongodb_uri,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        },
     }
-    plain = {
-        "AWS_REGION": _REGION,
-        "AWS_ENDPOINT_URL": beside.sqs_endpoint,
-        "JOBQUEUE_SQS__RECEIVE_WAIT_SECONDS": str(_RECEIVE_SECONDS),
-    }
-    metadata = {"name": BACKENDS}
-    return [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": secret},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain},
-    ]
 
 
 def chart_values(beside: Neighbours, log_level: str = "info") -> Manifest:
@@ -89,7 +84,7 @@ def chart_values(beside: Neighbours, log_level: str = "info") -> Manifest:
         "mongodb": {"existingSecret": BACKENDS, "key": "JOBQUEUE_MONGODB__URI"},
         "aws": {"region": _REGION, "endpointUrl": beside.sqs_endpoint, "existingSecret": BACKENDS},
         "worker": {"jobQueue": JOBQUEUE},
-        "operator": {"template": {"secrets": [BACKENDS], "configMaps": [BACKENDS]}},
+        "operator": {"template": {"secrets": [BACKENDS]}},
     }
 
 

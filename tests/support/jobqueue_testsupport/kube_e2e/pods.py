@@ -27,7 +27,8 @@ class PodLife:
     """A pod as it was seen last; times are UTC, as exact as the API server keeps them (seconds).
 
     Attributes:
-        exit_code: Of its container; None while it runs.
+        started_at: When its container began; None: not yet, or it was taken back before.
+        exit_code: Of its container; None while it runs. Without a begin it says nothing.
         deletion_cost: The annotation by which a ReplicaSet chooses which pod it takes first.
         deleted: Whether the API server has forgotten it.
     """
