@@ -20,4 +20,6 @@ def leftovers(namespace: str, release: str) -> list[str]:
     inside = run("kubectl", "-n", namespace, "get", kinds, "-o", "name", "--ignore-not-found").split()
     selector = f"app.kubernetes.io/instance={release}"
     outside = run("kubectl", "get", _CLUSTER_WIDE, "-l", selector, "-o", "name").split()
-    return [name for name in [*inside, *outside] if name not in _NOT_OF_A_RELEASE]
+    # The operator's lock: Helm takes the right to delete it away before the operator is told to end.
+    lock = f"lease.coordination.k8s.io/{release}-operator"
+    return [name for name in [*inside, *outside] if name not in {*_NOT_OF_A_RELEASE, lock}]
