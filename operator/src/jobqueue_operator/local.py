@@ -111,15 +111,7 @@ class LocalOperator:
     def _report(self, decision: Decision) -> None:
         """Log what is new: a change, or another reason for keeping the number; hand out everything."""
         if self.last_decision is None or _signature(decision) != _signature(self.last_decision):
-            _log.info(
-                "scale_decision",
-                replicas_from=decision.from_,
-                replicas_to=decision.to,
-                wanted=decision.wanted,
-                limited_by=decision.limited_by,
-                reason=decision.reason,
-                detail=decision.message,
-            )
+            _log.info("scale_decision", **decision.for_log())
         self.last_decision = decision
         if self._on_decision is not None:
             self._on_decision(decision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 import structlog
@@ -18,7 +18,6 @@ from jobqueue_operator.cluster.status import Facts, status_of, worth_writing
 from jobqueue_operator.cluster.workload import deployment_name
 from jobqueue_operator.cluster.workloads import foreign_deployment
 from jobqueue_operator.resource.jobqueue import scaling_spec, schedules
-from jobqueue_operator.resource.names import WAKE
 from jobqueue_operator.scaling import Memory, Suspend, decide, schedule_floor
 from jobqueue_operator.targets.deployment import view_of
 
@@ -61,20 +60,20 @@ class Tools:
     rounds: asyncio.Semaphore
 
 
-class Surroundings:
-    """What a controller asks of the fleet; one implementation, and a fake in the tests."""
+class Surroundings(Protocol):
+    """What a controller asks of the fleet."""
 
     def conflict_of(self, resource: JobQueue) -> str | None:
         """Return why this JobQueue may not act; None when it may."""
-        raise NotImplementedError
+        ...
 
     def deployment(self, namespace: str, name: str) -> DeploymentView | None:
         """Return what is known of a Deployment."""
-        raise NotImplementedError
+        ...
 
     def learn(self, view: DeploymentView) -> None:
         """Take what was read or written of a Deployment before the watch tells of it."""
-        raise NotImplementedError
+        ...
 
 
 class Controller:
@@ -166,9 +165,8 @@ class Controller:
         problem, view = await self._prepare(resource)
         notices = await self._queues.converge(resource)
         seen = await self._queues.observe(resource)
-        unread = self._queues.problem
         facts = self._facts(resource, problem, view)
-        facts = replace(facts, unread=unread, dead_letters=seen.dead_letters if seen else None)
+        facts = replace(facts, dead_letters=seen.dead_letters if seen else None)
         if view is None or problem is not None:
             if seen is not None:
                 facts = replace(facts, seen=seen.observation)
@@ -263,16 +261,7 @@ class Controller:
         tools.metrics.decided(resource.namespace, jobs, decision, view.ready)
 
     async def _announce(self, resource: JobQueue, decision: Decision) -> None:
-        _log.info(
-            "scale_decision",
-            **self._name(),
-            replicas_from=decision.from_,
-            replicas_to=decision.to,
-            wanted=decision.wanted,
-            limited_by=decision.limited_by,
-            reason=decision.reason,
-            detail=decision.message,
-        )
+        _log.info("scale_decision", **self._name(), **decision.for_log())
         reason = "ScaledUp" if decision.to > decision.from_ else "ScaledDown"
         message = f"{decision.reason}: {decision.message}"
         await self._tools.events.record(resource, "Normal", reason, message)
@@ -350,11 +339,6 @@ class Controller:
 
 
 _FORBIDDEN = 403
-
-
-def woken(before: JobQueue, after: JobQueue) -> bool:
-    """Tell whether somebody has written the wake annotation."""
-    return before.annotations.get(WAKE) != after.annotations.get(WAKE)
 
 
 def _ready_reason(status: Status) -> str | None:

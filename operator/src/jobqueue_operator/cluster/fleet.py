@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from jobqueue_operator.cluster.conflicts import Claim, conflict_of
-from jobqueue_operator.cluster.controller import Controller, Surroundings, Tools
+from jobqueue_operator.cluster.controller import Controller, Tools
 from jobqueue_operator.cluster.refused import RefusedSpecs
 from jobqueue_operator.cluster.workload import deployment_name
 from jobqueue_operator.resource.jobqueue import InvalidJobQueueError, JobQueue, parse
@@ -26,7 +26,7 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 
-class Fleet(Surroundings):
+class Fleet:
     """Starts a controller for each JobQueue, and ends it.
 
     Args:

@@ -84,3 +84,14 @@ class Decision:
         if self.to == self.from_:
             return Direction.NONE
         return Direction.UP if self.to > self.from_ else Direction.DOWN
+
+    def for_log(self) -> dict[str, object]:
+        """Return what a log line says of it, the same wherever it was decided."""
+        return {
+            "replicas_from": self.from_,
+            "replicas_to": self.to,
+            "wanted": self.wanted,
+            "limited_by": self.limited_by,
+            "reason": self.reason,
+            "detail": self.message,
+        }
