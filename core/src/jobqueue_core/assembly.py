@@ -12,6 +12,7 @@ from jobqueue_core.domain.retry import RetryPolicy
 from jobqueue_core.domain.transitions import JobRules, Retention
 
 if TYPE_CHECKING:
+    from jobqueue_core.adapters.mongo.drivers import Driver
     from jobqueue_core.settings.model import Settings
     from jobqueue_core.settings.queue import QueueSettings
 
@@ -24,16 +25,25 @@ def new_token() -> str:
 
 
 def open_store(settings: Settings) -> MongoJobStore:
-    """Return the job store; it connects at its first operation."""
+    """Return the job store, which closes its driver; it connects at its first operation."""
+    return job_store(settings, open_database(settings))
+
+
+def job_store(settings: Settings, driver: Driver) -> MongoJobStore:
+    """Return the job store on a driver that others may share; closing the store closes it."""
+    return MongoJobStore(driver, guard_index=settings.mongodb.guard_index)
+
+
+def open_database(settings: Settings) -> Driver:
+    """Return the driver that every store of a process shares; it connects at its first operation."""
     mongodb = settings.mongodb
-    driver = open_driver(
+    return open_driver(
         mongodb.driver,
         mongodb.uri.get_secret_value(),
         mongodb.database,
         timeout_seconds=mongodb.timeout_seconds,
         max_pool_size=mongodb.max_pool_size,
     )
-    return MongoJobStore(driver, guard_index=mongodb.guard_index)
 
 
 def queue_plan(queue: QueueSettings) -> QueuePlan:

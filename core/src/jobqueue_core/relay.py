@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from jobqueue_core.domain.errors import JobQueueError, StoreUnavailableError
+from jobqueue_core.domain.errors import JobQueueError, QueueUnavailableError, StoreUnavailableError
 from jobqueue_core.domain.job import Job, Phase
 from jobqueue_core.domain.message import Message, dead_letter, encode
 from jobqueue_core.domain.times import later
@@ -65,6 +65,17 @@ class RelayObserver(Protocol):
         ...
 
 
+class Chore(Protocol):
+    """Something else that is due from time to time, and that any relay may do."""
+
+    async def turn(self) -> bool:
+        """Do what is due now, a bounded part of it; tell whether more is due at once.
+
+        It must be safe to run in many relays at a time and to be killed anywhere.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
     """How often the relay looks, in seconds.
@@ -84,7 +95,7 @@ class RelaySettings:
 class Relay:
     """Runs beside the API; holds no state that matters."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the one wiring point, all by keyword
         self,
         *,
         store: JobStore,
@@ -94,8 +105,9 @@ class Relay:
         settings: RelaySettings,
         observer: RelayObserver,
         new_token: Callable[[], str],
+        chores: Sequence[Chore] = (),
     ) -> None:
-        """Take the store, the queues and rules by queue name, and a source of fencing tokens."""
+        """Take the store, the queues and rules by queue name, a source of fencing tokens, and chores."""
         self._store = store
         self._queues = queues
         self._rules = rules
@@ -103,14 +115,17 @@ class Relay:
         self._settings = settings
         self._observer = observer
         self._new_token = new_token
+        self._chores = chores
         self._empty_readings: dict[str, int] = defaultdict(int)
         self._next_audit = clock.monotonic() + settings.lost_after_seconds / _EMPTY_READINGS
 
     async def run(self) -> None:
         """Look, pay and wait, until cancelled; an outage is waited out."""
         while True:
+            more = False
             try:
                 paid = await self.pay_dues()
+                more = await self._do_chores()
                 if self._clock.monotonic() >= self._next_audit:
                     self._next_audit = (
                         self._clock.monotonic() + self._settings.lost_after_seconds / _EMPTY_READINGS
@@ -121,9 +136,19 @@ class Relay:
                 _log.warning("relay waits for the store", error=str(error))
             # More is due when a whole batch was; but against a queue that refuses, haste only
             # rewrites the store.
-            if paid < _BATCH:
+            if paid < _BATCH and not more:
                 # Several relays fall out of step by themselves.
                 await self._clock.sleep(self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _do_chores(self) -> bool:
+        """Give each chore its turn; tell whether one of them has more to do at once."""
+        more = False
+        for chore in self._chores:
+            try:
+                more |= await chore.turn()
+            except QueueUnavailableError as error:
+                _log.warning("chore waits for the queue", chore=type(chore).__name__, error=str(error))
+        return more
 
     async def pay_dues(self) -> int:
         """Pay what is due now; return how many jobs were due, less those that could not be paid."""

@@ -17,6 +17,7 @@ from jobqueue_core.adapters.sqs.admin import SqsQueueAdmin
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.assembly import open_store
 from jobqueue_core.ports.clock import SystemClock
+from jobqueue_core.store_clock import StoreClock
 from jobqueue_operator.cluster import paths
 from jobqueue_operator.cluster.controller import Tools
 from jobqueue_operator.cluster.events import EventRecorder
@@ -83,11 +84,14 @@ async def opened(settings: Settings, metrics: OperatorMetrics) -> AsyncIterator[
     Raises:
         KubeError: No cluster is configured.
     """
-    clock, host = SystemClock(), socket.gethostname()
+    host = socket.gethostname()
     kube = KubeClient(metrics, max_connections=_KUBE_CONNECTIONS)
     # The Lease has a connection of its own: many writes under way must not cost the leadership.
     lease_kube = KubeClient(metrics, max_connections=1)
     store = open_store(settings)
+    clock = StoreClock(SystemClock(), store)
+    await clock.first_reading()
+    following = asyncio.create_task(clock.follow())
     try:
         async with SqsConnection(metrics, max_connections=_SQS_CONNECTIONS) as connection:
             lease = settings.operator.lease
@@ -137,6 +141,7 @@ async def opened(settings: Settings, metrics: OperatorMetrics) -> AsyncIterator[
                 await reader.close()
                 await leadership.release()
     finally:
+        following.cancel()
         await store.close()
         kube.close()
         lease_kube.close()

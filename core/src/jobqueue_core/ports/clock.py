@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from jobqueue_core import failpoints
 from jobqueue_core.domain.times import to_milliseconds
+
+# Zero but in tests of clocks that are apart.
+_OFFSET = timedelta(seconds=failpoints.clock_offset_seconds)
 
 
 class Clock(Protocol):
@@ -31,7 +35,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """Return the wall clock's time, UTC, in whole milliseconds."""
-        return to_milliseconds(datetime.now(UTC))
+        return to_milliseconds(datetime.now(UTC) + _OFFSET)
 
     def monotonic(self) -> float:
         """Return `time.monotonic()`."""

@@ -60,6 +60,10 @@ class JobStore(Protocol):
         """Return when the store can take a write."""
         ...
 
+    async def time(self) -> datetime:
+        """Return the time by the store's own clock, UTC."""
+        ...
+
     async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
         """Store new jobs, durable on a majority before it returns; answers in the order given."""
         ...

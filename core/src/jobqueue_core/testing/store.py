@@ -10,6 +10,7 @@ from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.ids import lowest_id_at
 from jobqueue_core.domain.job import Job, Phase
 from jobqueue_core.ports.store import Backlog, Inserted
+from jobqueue_core.testing.clock import START
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -30,6 +31,7 @@ class MemoryJobStore:
         self.jobs: dict[str, Job] = {}
         self.heartbeats: dict[str, Heartbeat] = {}
         self.available = True
+        self.clock_time = START
 
     def _check(self) -> None:
         if not self.available:
@@ -43,6 +45,11 @@ class MemoryJobStore:
     async def ping(self) -> None:
         """Answer while available."""
         self._check()
+
+    async def time(self) -> datetime:
+        """Return the set time."""
+        self._check()
+        return self.clock_time
 
     async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
         """Store new jobs; a taken idempotency key gives the job that has it."""

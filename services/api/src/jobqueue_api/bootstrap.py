@@ -28,11 +28,12 @@ from jobqueue_api.upstream import WatchedStore, for_ever, until_done
 from jobqueue_api.wake import Waker, WakeWriter
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.adapters.sqs.queue import SqsQueue
-from jobqueue_core.assembly import job_rules, new_token, open_store, queue_plan
+from jobqueue_core.assembly import job_rules, job_store, new_token, open_database, queue_plan
 from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_core.domain.ids import JobIds
 from jobqueue_core.ports.clock import Clock, SystemClock
 from jobqueue_core.relay import Relay, RelaySettings
+from jobqueue_core.store_clock import StoreClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -253,11 +254,15 @@ async def _relay(parts: Parts) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[ASGIApp]:
     """Give the application on MongoDB and SQS, as the settings say."""
-    metrics, clock = ApiMetrics(), SystemClock()
+    metrics = ApiMetrics()
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(SqsConnection(metrics))
-        store = open_store(settings)
+        database = open_database(settings)
+        store = job_store(settings, database)
         stack.push_async_callback(store.close)
+        clock = StoreClock(SystemClock(), store)
+        await clock.first_reading()
+        stack.callback(asyncio.create_task(clock.follow()).cancel)
 
         def open_queue(queue: QueueSettings) -> SqsQueue:
             return SqsQueue(connection, queue_plan(queue))

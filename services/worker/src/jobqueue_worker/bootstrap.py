@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.adapters.sqs.queue import SqsQueue
-from jobqueue_core.assembly import job_rules, new_token, open_store, queue_plan
+from jobqueue_core.assembly import job_rules, job_store, new_token, open_database, queue_plan
 from jobqueue_core.ports.clock import SystemClock
 from jobqueue_core.settings.queue import request_headers, require_processor_url
+from jobqueue_core.store_clock import StoreClock
 from jobqueue_worker.attempts import MessageHandler
 from jobqueue_worker.caller import HttpProcessor, ProcessorTarget
 from jobqueue_worker.claims import Claimer
@@ -121,8 +123,11 @@ async def opened_worker(
     settings: Settings, queue_settings: QueueSettings, target: ProcessorTarget, metrics: Metrics
 ) -> AsyncIterator[tuple[Worker, SqsQueue]]:
     """Open the real connections of a worker, and close them after it."""
-    clock = SystemClock()
-    store = open_store(settings)
+    database = open_database(settings)
+    store = job_store(settings, database)
+    clock = StoreClock(SystemClock(), store)
+    await clock.first_reading()
+    following = asyncio.create_task(clock.follow())
     processor = HttpProcessor(target, clock)
     try:
         async with SqsConnection(metrics, max_connections=_SQS_CONNECTIONS) as connection:
@@ -138,5 +143,6 @@ async def opened_worker(
             )
             yield worker, queue
     finally:
+        following.cancel()
         await processor.close()
         await store.close()

@@ -82,6 +82,13 @@ class MongoJobStore:
             msg = "the database has no primary that takes writes"
             raise StoreUnavailableError(msg)
 
+    async def time(self) -> datetime:
+        """Read the primary's clock (`localTime` of hello; MongoDB manual, "hello")."""
+        with _unavailable("the database does not answer"):
+            told: datetime = (await self._driver.command("hello"))["localTime"]
+        # An embedded server's answer, or a driver's, may come without its zone: it is UTC.
+        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+
     async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
         """Insert in one command; those whose idempotency key is taken give the job that has it."""
         if not jobs:
