@@ -106,7 +106,11 @@ def _parse_one(part: str) -> _Action:
     if name not in ("kill", "stop", "delay") or (name == "delay") != bool(seconds):
         msg = f"{PLACES_VARIABLE}: {place} must be kill, stop or delay:SECONDS, got {rest!r}"
         raise ValueError(msg)
-    return _Action(place, name, float(seconds or 0), None if at == "*" else int(at or 1))
+    times = None if at == "*" else int(at or 1)
+    if times is not None and times < 1:
+        msg = f"{PLACES_VARIABLE}: {place} must be reached at least once, got @{at}"
+        raise ValueError(msg)
+    return _Action(place, name, float(seconds or 0), times)
 
 
 def _nothing(_place: str) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.domain.errors import JobQueueError, QueueUnavailableError, StoreUnavailableError
 from jobqueue_core.domain.job import Job, Phase
 from jobqueue_core.domain.message import Message, dead_letter, encode
@@ -157,7 +158,9 @@ class Relay:
         if not due:
             return 0
         claims = [self._claim(job, now) for job in due if not job.lease.is_held(now)]
+        failpoints.hit("relay.before_claim")
         landed = await self._store.apply([transition for _, transition in claims])
+        failpoints.hit("relay.after_claim")
         owed: dict[tuple[_Debt, str], list[Job]] = defaultdict(list)
         for (debt, claim), is_ours in zip(claims, landed, strict=True):
             if is_ours:
@@ -210,6 +213,7 @@ class Relay:
         except JobQueueError as error:
             _log.warning("relay could not send", queue=name, jobs=len(jobs), error=str(error))
             return len(jobs)
+        failpoints.hit("relay.after_dead_letter" if note is note_dead_lettered else "relay.after_send")
         now = self._clock.now()
         paid = [note(job, now) for job, answer in zip(jobs, answers, strict=True) if answer is None]
         refused = [answer for answer in answers if answer is not None]
@@ -217,6 +221,7 @@ class Relay:
             _log.warning("relay: messages refused", queue=name, refused=len(refused), code=refused[0].code)
         if paid:
             await self._store.offer(paid)
+            failpoints.hit("relay.after_note")
         return len(refused)
 
     async def audit(self) -> None:

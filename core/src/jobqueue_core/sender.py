@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
 from jobqueue_core.domain.errors import JobQueueError, QueueUnavailableError, StoreUnavailableError
 from jobqueue_core.domain.message import encode
@@ -71,12 +72,14 @@ class Sender:
         if self._clock.monotonic() < self._paused_until:
             msg = f"the queue {self._queue.name} has just refused a call"
             raise QueueUnavailableError(msg)
+        failpoints.hit("api.before_send")
         try:
             answers = await self._queue.send([encode(job, fifo=self._queue.fifo) for job in jobs])
         except JobQueueError as error:
             self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
             _log.warning("send failed, left to the relay", queue=self._queue.name, error=str(error))
             raise
+        failpoints.hit("api.after_send")
         for job, answer in zip(jobs, answers, strict=True):
             if answer is None:
                 self._notes.post(job)
@@ -98,4 +101,5 @@ class Sender:
         except StoreUnavailableError as error:
             # Costs one message more, which has no effect.
             _log.warning("sends not noted, the relay repeats them", jobs=len(jobs), error=str(error))
+        failpoints.hit("api.after_note")
         return [None] * len(jobs)

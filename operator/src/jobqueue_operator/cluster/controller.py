@@ -10,6 +10,7 @@ from zlib import crc32
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.adapters.kube.client import KubeError
 from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_operator.cluster import paths
@@ -243,7 +244,9 @@ class Controller:
             if not tools.may_act():
                 return
             try:
+                failpoints.hit("operator.before_scale")
                 scale = await tools.scaler.scale(view, decision.to, observation.busy_worker_ids)
+                failpoints.hit("operator.after_scale")
             except KubeError as error:
                 self._memory = replace(memory, last_scale_time=self._memory.last_scale_time)
                 what = "does not exist any more" if error.not_found else "cannot be scaled"
@@ -301,7 +304,9 @@ class Controller:
         if worth_writing(status, self._status):
             path = f"{paths.jobqueue(resource.namespace, resource.name)}/status"
             try:
+                failpoints.hit("operator.before_status")
                 await self._tools.kube.patch(path, {"status": status})
+                failpoints.hit("operator.after_status")
             except KubeError as error:
                 if not error.not_found:  # else it was deleted meanwhile
                     raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from jobqueue_core import failpoints
 from jobqueue_core.adapters.kube.client import KubeError
 from jobqueue_core.ports.queue_admin import OWNER_TAG, QueueAdminError, QueueFault, QueuePlan, fault_of
 from jobqueue_operator.cluster import paths
@@ -124,7 +125,9 @@ class QueueKeeper:
         await self._hold_deletion(resource)
         try:
             tags = {OWNER_TAG: self._owners.tag(resource.namespace, resource.name), **_TAGS}
+            failpoints.hit("operator.before_queue")
             done = await self._admin.converge(_plan(resource), tags, self._owners.gone)
+            failpoints.hit("operator.after_queue")
         except QueueAdminError as error:
             self._fail(error)
             self._next_converge = now + _RETRY_SECONDS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
 from jobqueue_core.domain.claims import Verdict
 from jobqueue_core.domain.errors import MessageFormatError, StoreUnavailableError
@@ -60,6 +61,7 @@ class MessageHandler:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Take the parts; `jitter` gives uniform random numbers in [0, 1)."""
+        self._store = store
         self._processor = processor
         self._slots = slots
         self._claimer = claimer
@@ -72,8 +74,14 @@ class MessageHandler:
         self._new_token = new_token
         self._jitter = jitter
         self._records: Batcher[Transition, bool] = Batcher(
-            store.apply, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+            self._apply, max_size=_BATCH, max_in_flight=_IN_FLIGHT
         )
+
+    async def _apply(self, transitions: list[Transition]) -> list[bool]:
+        failpoints.hit("worker.before_record")
+        landed = await self._store.apply(transitions)
+        failpoints.hit("worker.after_record")
+        return landed
 
     async def handle(self, held: Held) -> Coroutine[object, object, None] | None:
         """Do what the message asks for; afterwards it is held no longer.
@@ -193,11 +201,13 @@ class MessageHandler:
         """Call the service; None when the job is not ours any more."""
         if held.cut.done():
             return None if held.cut.result() is Cut.LOST else of_stopped_worker()
+        failpoints.hit("worker.before_call")
         call = asyncio.ensure_future(self._processor.call(job))
         either: set[asyncio.Future[Outcome] | asyncio.Future[Cut]] = {call, held.cut}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if call.done():
+                failpoints.hit("worker.after_call")
                 return call.result()
             return of_stopped_worker() if held.cut.result() is Cut.RELEASED else None
         finally:

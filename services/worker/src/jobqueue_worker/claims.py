@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
 from jobqueue_core.domain.claims import Verdict, judge
 from jobqueue_core.domain.times import later
@@ -104,7 +105,9 @@ class Claimer:
                         else give_up_lost(job, rules=self._rules, token=token, now=now)
                     )
             claims.append(claim)
+        failpoints.hit("worker.before_claim")
         landed = await self._store.apply(list(writes.values()))
+        failpoints.hit("worker.after_claim")
         for (position, write), is_ours in zip(writes.items(), landed, strict=True):
             if is_ours:
                 claims[position] = Claim(claims[position].verdict, write.after)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_core.domain.retry import VISIBILITY_MAX_SECONDS
 from jobqueue_core.domain.times import later
@@ -119,8 +120,11 @@ class Holdings:
         due = [held for held in self._held if held.deadline - now < self._visibility * _EXTEND_BELOW]
         if not due:
             return
+        failpoints.hit("worker.before_extend")
         await self._extend_visibility(due)
+        failpoints.hit("worker.between_extends")
         await self._extend_leases([held for held in due if held.job is not None])
+        failpoints.hit("worker.after_extend")
 
     async def _extend_visibility(self, due: Sequence[Held]) -> None:
         now = self._clock.monotonic()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
 from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_core.domain.message import Message, attribute_text, dead_letter
@@ -43,7 +44,7 @@ class Settler:
         # Kept, so that nothing under way is garbage-collected.
         self._pending: set[asyncio.Future[EntryError | None]] = set()
         self._deletes: Batcher[str, EntryError | None] = Batcher(
-            queue.delete,
+            self._delete_all,
             max_size=_BATCH,
             max_in_flight=_IN_FLIGHT,
             # On a FIFO queue the group behind the message waits.
@@ -51,15 +52,33 @@ class Settler:
             sleep=clock.sleep,
         )
         self._visibilities: Batcher[tuple[str, int], EntryError | None] = Batcher(
-            queue.change_visibility,
+            self._hide_all,
             max_size=_BATCH,
             max_in_flight=_IN_FLIGHT,
             linger_seconds=_VISIBILITY_LINGER_SECONDS,
             sleep=clock.sleep,
         )
         self._letters: Batcher[Message, EntryError | None] = Batcher(
-            queue.dead_letter, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+            self._dead_letter_all, max_size=_BATCH, max_in_flight=_IN_FLIGHT
         )
+
+    async def _delete_all(self, receipts: list[str]) -> list[EntryError | None]:
+        failpoints.hit("worker.before_delete")
+        answers = await self._queue.delete(receipts)
+        failpoints.hit("worker.after_delete")
+        return answers
+
+    async def _hide_all(self, changes: list[tuple[str, int]]) -> list[EntryError | None]:
+        failpoints.hit("worker.before_hide")
+        answers = await self._queue.change_visibility(changes)
+        failpoints.hit("worker.after_hide")
+        return answers
+
+    async def _dead_letter_all(self, messages: list[Message]) -> list[EntryError | None]:
+        failpoints.hit("worker.before_dead_letter")
+        answers = await self._queue.dead_letter(messages)
+        failpoints.hit("worker.after_dead_letter")
+        return answers
 
     def delete(self, held: Held) -> None:
         """Delete the message; returns at once, a slot need not wait for the batch."""

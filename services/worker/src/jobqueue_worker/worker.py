@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from jobqueue_core import failpoints
 from jobqueue_core.domain.errors import JobQueueError, StoreUnavailableError
 from jobqueue_worker.groups import GroupOrder
 from jobqueue_worker.intake import AHEAD_MAX, messages_ahead, most_held_for_receive, receive_size
@@ -156,6 +157,8 @@ class Worker:
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
                 continue
             wait_seconds = _FIRST_WAIT_SECONDS
+            if messages:
+                failpoints.hit("worker.after_receive")
             for held in self._holdings.add(messages):
                 # On a standard queue a group is a matter of fairness, not of order.
                 if not self._queue.fifo or self._groups.admit(held):
@@ -211,6 +214,7 @@ class Worker:
         """Return what is not begun, let what is begun finish, then release the rest."""
         self._slots.close()
         self._return_buffered()
+        failpoints.hit("worker.draining")
         _log.info("draining", held=len(self._holdings))
         await self._say(draining=True)
         done = asyncio.create_task(self._emptied(intake))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
 from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.job import Job, Phase
@@ -119,7 +120,9 @@ class Submissions:
             raise
 
     async def _insert(self, jobs: list[Job]) -> list[Inserted]:
+        failpoints.hit("api.before_insert")
         answers = await self._store.insert(jobs)
+        failpoints.hit("api.after_insert")
         created = [answer.job for answer in answers if answer.created]
         for job in created:
             self._queues[job.queue].count_submitted()
