@@ -1,0 +1,1 @@
+"""Failed jobs: looked at, grouped by what went wrong, and run again."""
