@@ -1,10 +1,10 @@
-"""Run the benchmarks: `python -m bench [latency] [worker] [api] [--quick]`."""
+"""Run the benchmarks: `python -m bench [latency] [worker] [api] [flow] [--quick]`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import latency, submission, throughput
+from bench import flow, latency, submission, throughput
 from bench.runner import Benchmarks
 
 BENCHMARKS = Benchmarks(
@@ -14,6 +14,7 @@ BENCHMARKS = Benchmarks(
         "latency": latency.measure,
         "worker": throughput.measure,
         "api": submission.measure,
+        "flow": flow.measure,
     },
 )
 

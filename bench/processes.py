@@ -156,6 +156,12 @@ class Processes:
             raise BenchError(f"{name} ended with exit code {code}:\n{running.shown_log()}")
         return cast("dict[str, object]", json.loads(running.log.read_text(encoding="utf-8").splitlines()[-1]))
 
+    def kill(self, name: str) -> None:
+        """End a process by SIGKILL."""
+        for running in self._running:
+            if running.name == name:
+                running.process.kill()
+
     async def stop(self, running: Running) -> None:
         """Ask a process to end, and wait for it.
 

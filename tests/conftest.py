@@ -11,7 +11,7 @@ from jobqueue_testsupport.report import REPORT
 
 TESTS = Path(__file__).parent
 CLUSTER = TESTS / "cluster"
-TIERS = ("unit", "contract", "integration", "cluster", "e2e")
+TIERS = ("unit", "contract", "integration", "cluster", "e2e", "chaos")
 
 pytest_plugins = ["jobqueue_testsupport.fixtures"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from jobqueue_api.metrics import ApiMetrics
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "jobqueue"
@@ -115,6 +118,42 @@ def test_without_a_jobqueue_there_is_no_worker() -> None:
     assert env["JOBQUEUE_WORKER__ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
 
 
+def drain_and_grace(*arguments: str) -> tuple[int, int]:
+    """Return for how long workers drain, and after how long they are killed."""
+    deployments = of_kind(objects(*arguments), "Deployment")
+    [worker] = [item for item in deployments if item["metadata"]["name"] == "jobqueue-worker"]
+    spec = worker["spec"]["template"]["spec"]
+    env = {item["name"]: item for item in spec["containers"][0]["env"]}
+    return int(env["JOBQUEUE_WORKER__DRAIN_SECONDS"]["value"]), spec["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([], (35, 50)),
+        (["config.processor.timeout_seconds=600"], (605, 620)),
+        (["config.processor.timeout_seconds=0.5"], (25, 40)),
+        (["config.processor.timeout_seconds=45.2"], (51, 66)),
+        (["config.queues.reports.processor.timeout_seconds=900"], (905, 920)),
+        (["worker.drainSeconds=0"], (0, 15)),
+        (["worker.drainSeconds=300", "config.processor.timeout_seconds=600"], (300, 315)),
+        (["worker.terminationGracePeriodSeconds=30"], (20, 30)),
+        (["worker.terminationGracePeriodSeconds=600"], (35, 600)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_worker_that_is_stopped_has_the_time_of_a_call_and_more_to_hand_back(
+    values: list[str], wanted: tuple[int, int]
+) -> None:
+    assert drain_and_grace(*(part for value in values for part in ("--set-json", value))) == wanted
+
+
+def test_a_worker_that_would_be_killed_before_it_has_handed_back_is_refused() -> None:
+    refused = render("--set", "worker.drainSeconds=60,worker.terminationGracePeriodSeconds=69")
+    assert refused.returncode != 0
+    assert "terminationGracePeriodSeconds must be at least 10 more than worker.drainSeconds" in refused.stderr
+
+
 def test_the_crd_stays_when_the_chart_goes() -> None:
     [crd] = of_kind(case("default"), "CustomResourceDefinition")
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
@@ -162,3 +201,28 @@ def test_a_wrong_value_is_refused_with_its_path(wrong: str, path: str) -> None:
     done = render("--set", wrong)
     assert done.returncode != 0
     assert f"at '{path}'" in done.stderr
+
+
+def test_alerts_are_made_only_where_they_are_asked_for() -> None:
+    assert of_kind(case("default"), "PrometheusRule") == []
+    assert (
+        of_kind(objects("--set", "aws.region=eu-central-1,monitoring.enabled=true"), "PrometheusRule") == []
+    )
+
+
+def test_alerts_go_by_metrics_that_the_api_has() -> None:
+    (found,) = of_kind(case("monitoring"), "PrometheusRule")
+    assert found["metadata"]["labels"]["release"] == "prometheus"
+    metrics = ApiMetrics()
+    metrics.dead_letters("default", failed=1, letters=1)
+    exposed = metrics.render().decode()
+    (group,) = found["spec"]["groups"]
+    assert [rule["alert"] for rule in group["rules"]] == ["JobQueueDeadLetters", "JobQueueForeignLetters"]
+    for rule in group["rules"]:
+        selectors = re.findall(r'(jobqueue_\w+){source="(\w+)"}', rule["expr"])
+        assert selectors
+        for name, source in selectors:
+            assert f'{name}{{queue="default",source="{source}"}}' in exposed
+        assert rule["labels"] == {"severity": "warning"}
+        assert rule["annotations"]["runbook_url"] == "https://runbooks.example/jobqueue/dead-letters"
+        assert "{{ $labels.queue }}" in rule["annotations"]["summary"]

@@ -21,6 +21,11 @@ def schedule(cron: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields
     return {"schedules": [{"cron": cron, "durationSeconds": 3600, "minReplicas": 1, **more}]}
 
 
+def recurring(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of the schedule
+    """Return the section `schedules` with one recurring job."""
+    return {"schedules": [{"name": "nightly", "cron": "0 3 * * *", **fields}]}
+
+
 def refusal(cluster: Cluster, namespace: str, body: dict[str, Any]) -> str:
     """Return with which words an object is refused; fail when it is not, or when it is stored."""
     path = namespaced(GROUP, "jobqueues", namespace)
@@ -66,6 +71,42 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         'unknown field "spec.scaling.maxReplica"',
     ),
     "an unknown section": ({"scalling": {}}, "spec.scalling", 'unknown field "spec.scalling"'),
+    "a recurring job without a name": (
+        {"schedules": [{"cron": "0 3 * * *"}]},
+        "spec.schedules[0].name",
+        "Required value",
+    ),
+    "a recurring job whose name is no label": (
+        recurring(name="a b"),
+        "spec.schedules[0].name",
+        "must be 1 to 63 letters, digits, - and _",
+    ),
+    "a recurring job's cron": (recurring(cron="0 3 * *"), "spec.schedules[0].cron", FIVE_FIELDS),
+    "a recurring job's time zone": (
+        recurring(timeZone="Europe Berlin"),
+        "spec.schedules[0].timeZone",
+        "must be the name of a time zone",
+    ),
+    "a recurring job's policy": (
+        recurring(missed="never"),
+        "spec.schedules[0].missed",
+        'supported values: "skip", "latest", "all"',
+    ),
+    "a recurring job's label": (
+        recurring(labels={"team": "a b"}),
+        "spec.schedules[0].labels[team]",
+        "keys and values must be 1 to 63 of the characters",
+    ),
+    "a recurring job's floor": (
+        recurring(minReplicas=1),
+        "spec.schedules[0].minReplicas",
+        'unknown field "spec.schedules[0].minReplicas"',
+    ),
+    "two recurring jobs of one name": (
+        {"schedules": [{"name": "a", "cron": "0 3 * * *"}, {"name": "a", "cron": "0 4 * * *"}]},
+        "spec.schedules[1]",
+        "Duplicate value",
+    ),
     "cron with six fields": (
         {"scaling": schedule("0 0 8 * * *")},
         "spec.scaling.schedules[0].cron",
@@ -260,6 +301,16 @@ def test_what_is_not_identity_can_be_changed(cluster: Cluster, namespace: str) -
 
 
 ACCEPTED: dict[str, dict[str, Any]] = {
+    "recurring jobs": recurring(
+        timeZone="Europe/Berlin",
+        missed="all",
+        payload={"kind": "digest", "to": [{"any": 1}]},
+        maxAttempts=5,
+        timeoutSeconds=1.5,
+        orderingKey="k#1",
+        labels={"team": "mail/eu"},
+        suspended=True,
+    ),
     "a fifo queue": {"queue": {"name": "emails.fifo"}},
     "a fifo queue that says so": {"queue": {"name": "emails.fifo", "fifo": True}},
     "a url": {"queue": {"name": None, "url": URL, "provision": False}},

@@ -42,6 +42,7 @@ spec:
     zeroAfterSeconds: 120
     onUnknown: Hold
     schedules: [ { cron: "0 8 * * 1-5", durationSeconds: 36000, minReplicas: 2 } ]
+  schedules: [ { name: digest, cron: "0 6 * * *", timeZone: Europe/Berlin, payload: { kind: digest } } ]
   suspend: None
 """
 """Every field that most people will ever set."""
@@ -159,7 +160,8 @@ def test_scale_sets_the_floor(cluster: Cluster, namespace: str) -> None:
 
 
 def test_explain_describes_every_section(cluster: Cluster) -> None:
-    for field in ("queue", "processor", "retry", "worker", "worker.template", "scaling", "scaling.schedules"):
+    sections = ("queue", "processor", "retry", "worker", "worker.template", "scaling", "scaling.schedules")
+    for field in (*sections, "schedules"):
         explained = cluster.kubectl("explain", f"jobqueue.spec.{field}").stdout
         assert "DESCRIPTION:" in explained
         assert "<empty>" not in explained

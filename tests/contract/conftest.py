@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobqueue_core.ports.store import JobStore
 
 VISIBILITY_SECONDS = 30
+MAX_RECEIVES = 20
 
 
 @pytest.fixture(params=["memory", "pymongo", "motor"])
@@ -54,14 +55,19 @@ def queue_kind(request: pytest.FixtureRequest, use_aws: Callable[[str], None]) -
 
 async def _open(stack: AsyncExitStack, kind: str, name: str) -> MessageQueue:
     if kind == "memory":
-        return MemoryQueue(name, SystemClock(), visibility_timeout_seconds=VISIBILITY_SECONDS)
+        return MemoryQueue(
+            name,
+            SystemClock(),
+            visibility_timeout_seconds=VISIBILITY_SECONDS,
+            max_receive_count=MAX_RECEIVES,
+        )
     connection = await stack.enter_async_context(SqsConnection(CountedRequests()))
     suffix = ".fifo" if name.endswith(".fifo") else ""
     plan = QueuePlan(
         name=name,
         dead_letter_name=f"{name.removesuffix('.fifo')}-dead{suffix}",
         visibility_timeout_seconds=VISIBILITY_SECONDS,
-        max_receive_count=100,
+        max_receive_count=MAX_RECEIVES,
         create=True,
     )
     queue = SqsQueue(connection, plan)

@@ -18,6 +18,7 @@ from jobqueue_core.domain.job import (
     JobResult,
     Lease,
     Phase,
+    Step,
 )
 from jobqueue_core.domain.outcome import of_answer
 from jobqueue_core.domain.times import later
@@ -78,10 +79,12 @@ def full(job_factory: JobFactory) -> Job:
         sends=3,
         due_at=IN_A_MINUTE,
         started_at=START,
+        step=Step.ANSWERED,
         timeout_seconds=1.5,
         ordering_key="k",
         labels={"team": "x", "a.b": "1", "$c": "2", "": "3"},
         idempotency_key="key",
+        idempotency_until=IN_A_MINUTE,
         fingerprint="f" * 64,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         last_error=JobError("größer", 500),

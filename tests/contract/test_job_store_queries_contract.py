@@ -213,3 +213,18 @@ async def test_workers_of_many_queues_are_read_at_once(store: JobStore) -> None:
     found = await store.workers_of(["jobs", "others", "none"], later(START, 1))
     assert sorted(found, key=lambda each: each.worker) == beats[1:3]
     assert await store.workers_of([], START) == []
+
+
+async def test_a_job_is_behind_an_earlier_one_of_its_key_that_is_neither_final_nor_scheduled(
+    store: JobStore, job_factory: JobFactory
+) -> None:
+    ended = job_factory(Phase.SUCCEEDED, ordering_key="a")
+    scheduled = job_factory(Phase.SCHEDULED, ordering_key="a")
+    first = job_factory(Phase.RETRYING, ordering_key="a")
+    second = job_factory(ordering_key="a")
+    other_key, other_queue = job_factory(ordering_key="b"), job_factory(queue="others", ordering_key="a")
+    without = job_factory()
+    jobs = [ended, scheduled, first, second, other_key, other_queue, without]
+    await store.insert(jobs)
+    assert await store.behind(jobs) == {second.id: first}
+    assert await store.behind([]) == {}

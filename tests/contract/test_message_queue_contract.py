@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Nothing below waits that long: a receive that finds something answers at once.
 POLL_SECONDS = 5
+VISIBILITY_SECONDS = 30
+MAX_RECEIVES = 20
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -215,3 +217,68 @@ async def test_a_fifo_queue_has_a_fifo_dead_letter_queue(fifo_queue: MessageQueu
     letters = [Message("dead", {"reason": "failed"}, "g", f"dead-{number}") for number in range(3)]
     assert await fifo_queue.dead_letter(letters) == [None] * 3
     assert await fifo_queue.dead_letters() == 3
+
+
+# Dead letters
+
+
+async def letters_of(queue: MessageQueue, number: int) -> list[Received]:
+    """Receive so many dead letters, in as many calls as it takes."""
+    taken: list[Received] = []
+    async with asyncio.timeout(30):
+        while len(taken) < number:
+            taken += await queue.receive_dead_letters(10, VISIBILITY_SECONDS, POLL_SECONDS)
+    return taken
+
+
+async def test_a_dead_letter_is_received_as_it_was_put(queue: MessageQueue) -> None:
+    attributes = {"queue": "jobs", "reason": "failed", "error": "größer"}
+    await queue.dead_letter([Message("dead", attributes)])
+    (letter,) = await letters_of(queue, 1)
+    assert (letter.body, letter.attributes, letter.receive_count) == ("dead", attributes, 1)
+    assert letter.moved_from is None
+
+
+async def test_a_dead_letter_in_hand_is_counted_and_shown_to_nobody_else(queue: MessageQueue) -> None:
+    await queue.dead_letter(messages(3))
+    await letters_of(queue, 3)
+    assert await queue.receive_dead_letters(10, VISIBILITY_SECONDS) == []
+    assert await queue.dead_letters() == 3
+
+
+async def test_dead_letters_are_shown_again_or_deleted(queue: MessageQueue) -> None:
+    await queue.dead_letter(messages(25))
+    letters = await letters_of(queue, 25)
+    assert await queue.delete_dead_letters([letter.receipt for letter in letters[:12]]) == [None] * 12
+    assert await queue.dead_letters() == 13
+    assert await queue.show_dead_letters([letter.receipt for letter in letters[12:]]) == [None] * 13
+    again = await letters_of(queue, 13)
+    assert sorted(bodies(again)) == sorted(bodies(letters[12:]))
+    assert {letter.receive_count for letter in again} == {2}
+
+
+async def test_a_message_received_too_often_becomes_a_dead_letter(queue: MessageQueue) -> None:
+    await queue.send(messages(1))
+    for _ in range(MAX_RECEIVES):
+        (received,) = await receive(queue, 1)
+        await queue.change_visibility([(received.receipt, 0)])
+    assert await queue.receive(10, 0) == []
+    (letter,) = await letters_of(queue, 1)
+    assert letter.body == "m0"
+    assert "reason" not in letter.attributes
+
+
+async def test_what_cannot_move_its_dead_letters_says_so_and_leaves_them(
+    queue: MessageQueue, queue_kind: str
+) -> None:
+    if queue_kind == "moto":
+        pytest.skip("moto answers 500 to what it does not know, which is no refusal")
+    await queue.dead_letter(messages(2))
+    assert await queue.can_move_dead_letters() is False
+    assert await queue.move_dead_letters() is False
+    assert await queue.dead_letters() == 2
+
+
+async def test_dead_letters_of_one_group_are_received_together(fifo_queue: MessageQueue) -> None:
+    await fifo_queue.dead_letter(messages(3, "g"))
+    assert bodies(await letters_of(fifo_queue, 3)) == ["m0", "m1", "m2"]

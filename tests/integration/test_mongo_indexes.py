@@ -9,9 +9,20 @@ import pytest
 from pymongo import AsyncMongoClient, monitoring
 
 from jobqueue_core.adapters.mongo.drivers import open_driver
-from jobqueue_core.adapters.mongo.indexes import INDEXES, JOBS, SHAPES, WORKERS, Shape
+from jobqueue_core.adapters.mongo.indexes import (
+    INDEXES,
+    JOBS,
+    KEYS,
+    REDRIVES,
+    RETIRED,
+    SHAPES,
+    WORKERS,
+    Shape,
+)
+from jobqueue_core.adapters.mongo.redrives import MongoRedriveStore
 from jobqueue_core.adapters.mongo.store import MongoJobStore
 from jobqueue_core.domain.job import Phase, Status
+from jobqueue_core.domain.redrives import Redrive, taken
 from jobqueue_core.domain.times import later
 from jobqueue_core.domain.transitions import begin, cancel, note_sent
 from jobqueue_core.ports.store import JobFilter, JobStore
@@ -29,11 +40,12 @@ from jobqueue_testsupport.query_shapes import (
 )
 
 if TYPE_CHECKING:
+    from jobqueue_core.ports.redrives import RedriveStore
     from jobqueue_testsupport.factories import JobFactory
     from jobqueue_testsupport.report import BackendReport
 
 OPTIONS = ("unique", "sparse", "expireAfterSeconds", "partialFilterExpression")
-EVERY_INDEX = (*INDEXES, id_index(JOBS), id_index(WORKERS))
+EVERY_INDEX = (*INDEXES, id_index(JOBS), id_index(KEYS), id_index(REDRIVES), id_index(WORKERS))
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +72,12 @@ async def use_everything(store: JobStore, job_factory: JobFactory) -> None:
     """Call each operation in each of its forms."""
     await store.prepare()
     await store.ping()
+    await store.time()
     jobs = [*job_factory.many(20, idempotency_key=None), *(job_factory(phase) for phase in Phase)]
     await store.insert([*jobs, job_factory(idempotency_key="k")])
     await store.insert([job_factory(idempotency_key="k")])
+    await store.insert([job_factory(idempotency_key="old", idempotency_until=START)])
+    await store.insert([job_factory(idempotency_key="old")])
     await store.insert([jobs[0]])
     await store.get(jobs[0].id)
     await store.get_many([job.id for job in jobs])
@@ -88,8 +103,16 @@ async def use_everything(store: JobStore, job_factory: JobFactory) -> None:
                         queue=queue, status=status, phase=phase, created_from=start, created_before=end
                     )
                     await store.page(which, limit=5, before=before)
+    failures = JobFilter(queue="jobs", phase=Phase.FAILED, fingerprint="f")
+    for edge in (None, jobs[5].id):
+        await store.page(failures, limit=5, before=edge)
+        await store.failed_after("jobs", limit=5, after=edge)
+        await store.failed_after("jobs", limit=5, fingerprint="f", after=edge)
+    await store.failed_count("jobs")
+    await store.failure_groups("jobs", 5)
     await store.due(later(START, 60), 10)
     await store.waiting_since("jobs", later(START, 60), 10)
+    await store.behind([job_factory(ordering_key="k")])
     await store.counts("jobs")
     await store.unfinished("jobs", 10)
     await store.oldest_waiting("jobs")
@@ -100,15 +123,28 @@ async def use_everything(store: JobStore, job_factory: JobFactory) -> None:
     await store.leave("w")
 
 
+async def use_redrives(store: RedriveStore) -> None:
+    """Call each operation of redrives."""
+    task = Redrive(id="task", queue="jobs", created_at=START, updated_at=START)
+    await store.prepare()
+    await store.create(task)
+    await store.get("task")
+    await store.of_queue("jobs", 5)
+    await store.running(5)
+    await store.write(task, taken(task, token="t", now=START))
+
+
 @pytest.fixture
 async def queries(
     recorder: QueryRecorder, embedded_mongo_uri: str, mongo_database: str, job_factory: JobFactory
 ) -> list[Command]:
     """Every command by a filter that the store makes, all its operations having been used."""
-    store = MongoJobStore(open_driver("pymongo", embedded_mongo_uri, mongo_database))
+    driver = open_driver("pymongo", embedded_mongo_uri, mongo_database)
+    store = MongoJobStore(driver)
     used = Used(store)
     with recorder.recording(mongo_database) as commands:
         await use_everything(used, job_factory)  # type: ignore[arg-type] # it passes everything on
+        await use_redrives(MongoRedriveStore(driver))
     await store.close()
     declared = {
         name for name, _ in inspect.getmembers(JobStore, inspect.isfunction) if not name.startswith("_")
@@ -172,14 +208,16 @@ def single_queries(commands: list[Command]) -> list[Command]:
 
 
 async def test_preparing_creates_the_declared_indexes(embedded_mongo_uri: str, mongo_database: str) -> None:
-    store = MongoJobStore(open_driver("pymongo", embedded_mongo_uri, mongo_database))
-    await store.prepare()
-    await store.prepare()
+    driver = open_driver("pymongo", embedded_mongo_uri, mongo_database)
+    store = MongoJobStore(driver)
+    for each in (store, MongoRedriveStore(driver)):
+        await each.prepare()
+        await each.prepare()
     await store.close()
     async with AsyncMongoClient[Command](embedded_mongo_uri) as client:
         found = {
             (collection, name): (dict(index["key"]), {option: index.get(option) for option in OPTIONS})
-            for collection in (JOBS, WORKERS)
+            for collection in (JOBS, KEYS, REDRIVES, WORKERS)
             for name, index in (await client[mongo_database][collection].index_information()).items()
             if name != "_id_"
         }
@@ -190,3 +228,17 @@ async def test_preparing_creates_the_declared_indexes(embedded_mongo_uri: str, m
         )
         for index in INDEXES
     }
+
+
+async def test_preparing_drops_an_index_of_an_earlier_version(
+    embedded_mongo_uri: str, mongo_database: str
+) -> None:
+    """Left behind, it would refuse a job whose idempotency key has come free."""
+    store = MongoJobStore(open_driver("pymongo", embedded_mongo_uri, mongo_database))
+    async with AsyncMongoClient[Command](embedded_mongo_uri) as client:
+        for collection, name in RETIRED:
+            await client[mongo_database][collection].create_index("some", name=name)
+        await store.prepare()
+        for collection, name in RETIRED:
+            assert name not in await client[mongo_database][collection].index_information()
+    await store.close()

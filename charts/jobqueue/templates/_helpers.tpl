@@ -78,6 +78,24 @@ back to its default. `helm template` cannot look and says `first`.
 {{- lookup "apps/v1" "Deployment" .root.Release.Namespace (include "jobqueue.component" .) | default dict | dig "spec" "replicas" .first | int -}}
 {{- end -}}
 
+{{/* Seconds for which a worker lets run what it has begun, from SIGTERM on. */}}
+{{- define "jobqueue.drainSeconds" -}}
+{{- /* A call may end that has just begun, and so may a receive (20 s): what it brings would else stay hidden. */ -}}
+{{- if kindIs "invalid" .Values.worker.drainSeconds -}}
+{{- $longest := maxf 20 (dig "processor" "timeout_seconds" 30 .Values.config) -}}
+{{- range .Values.config.queues -}}
+{{- $longest = maxf $longest (dig "processor" "timeout_seconds" 0 (. | default dict)) -}}
+{{- end -}}
+{{- $drain := addf $longest 5 | ceil | int -}}
+{{- with .Values.worker.terminationGracePeriodSeconds -}}
+{{- $drain = max 0 (min $drain (sub . 10)) -}}
+{{- end -}}
+{{- $drain -}}
+{{- else -}}
+{{- .Values.worker.drainSeconds | int -}}
+{{- end -}}
+{{- end }}
+
 {{/* What every pod of the product is: the restricted pod security standard and more. */}}
 {{- define "jobqueue.podSecurity" -}}
 runAsNonRoot: true

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.adapters.sqs.queue import SqsQueue
-from jobqueue_core.assembly import open_store, queue_plan
+from jobqueue_core.assembly import flow_store, job_store, open_database, queue_plan
 from jobqueue_core.domain.errors import JobQueueError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.store import JobStore
     from jobqueue_core.settings.model import Settings
 
@@ -25,11 +26,15 @@ class Connections:
 
     Attributes:
         store: The job store.
+        flows: What the workers know of the external services.
         queues: The queues by name.
     """
 
-    def __init__(self, store: JobStore, queues: Mapping[str, SqsQueue], stack: AsyncExitStack) -> None:
+    def __init__(
+        self, store: JobStore, flows: FlowStore, queues: Mapping[str, SqsQueue], stack: AsyncExitStack
+    ) -> None:
         self.store = store
+        self.flows = flows
         self.queues = queues
         self._stack = stack
 
@@ -66,11 +71,12 @@ async def connect(settings: Settings, env: Mapping[str, str]) -> Connections:
         else:
             del os.environ[name]
     stack = AsyncExitStack()
-    store = open_store(settings)
+    database = open_database(settings)
+    store = job_store(settings, database)
     stack.push_async_callback(store.close)
     sqs = await stack.enter_async_context(SqsConnection(_Unwatched(), max_connections=_SQS_CONNECTIONS))
     queues = {name: SqsQueue(sqs, queue_plan(settings.queue(name))) for name in settings.queue_names}
-    return Connections(store, queues, stack)
+    return Connections(store, flow_store(database), queues, stack)
 
 
 class _Unwatched:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobqueue_cli import dlq
 from jobqueue_cli.errors import BAD_ARGUMENTS, CommandError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(dlq.app, name="dlq")
 
 Host = Annotated[
     str | None, typer.Option(help="Address of the API [setting: api.host]", show_default="127.0.0.1")

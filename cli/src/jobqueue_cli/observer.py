@@ -14,6 +14,7 @@ from jobqueue_operator.scaling import Observation, QueueCounts, Unknown
 if TYPE_CHECKING:
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.queue import MessageQueue
     from jobqueue_core.ports.store import JobStore
     from jobqueue_operator.observing.tally import Tally
@@ -28,6 +29,7 @@ class QueueObserver:
         name: The queue.
         queue: Its SQS queue.
         store: The job store.
+        flows: What the workers know of the external service.
         clock: Time.
         heartbeat_seconds: How often workers write one.
         max_attempts: Attempts that a job has.
@@ -39,6 +41,7 @@ class QueueObserver:
         *,
         queue: MessageQueue,
         store: JobStore,
+        flows: FlowStore,
         clock: Clock,
         heartbeat_seconds: float,
         max_attempts: int,
@@ -46,6 +49,7 @@ class QueueObserver:
         self._name = name
         self._queue = queue
         self._store = store
+        self._flows = flows
         self._clock = clock
         self._fresh = timedelta(seconds=STALE_HEARTBEATS * heartbeat_seconds)
         self._workload = Workload(clock, max_attempts=max_attempts)
@@ -57,8 +61,10 @@ class QueueObserver:
 
     async def observe(self) -> Observation:
         """Read everything once; what cannot be read is unknown, never zero."""
-        readings = await asyncio.gather(self._counts(), self._backlog(), self._heartbeats())
-        return self._workload.observation(*readings)
+        counts, backlog, heartbeats, is_stopped = await asyncio.gather(
+            self._counts(), self._backlog(), self._heartbeats(), self._is_stopped()
+        )
+        return self._workload.observation(counts, backlog, heartbeats, is_stopped=is_stopped)
 
     async def read_heartbeats(self) -> list[Heartbeat]:
         """Read the workers that are there, for the tally as well.
@@ -100,6 +106,13 @@ class QueueObserver:
         except JobQueueError as error:
             return Unknown(str(error))
         return Backlog(unfinished, oldest)
+
+    async def _is_stopped(self) -> bool | None:
+        try:
+            state = await self._flows.load(self._name)
+        except JobQueueError:
+            return None
+        return None if state is None else state.is_stopped(self._clock.now().timestamp())
 
     async def _heartbeats(self) -> list[Heartbeat] | Unknown:
         try:

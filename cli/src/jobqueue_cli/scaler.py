@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobqueue_cli.observer import WAKE_SECONDS, QueueObserver
+from jobqueue_core.settings.queue import drain_seconds
 from jobqueue_operator.local import LocalOperator
 from jobqueue_operator.scaling import (
     BacklogPerReplica,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.queue import MessageQueue
     from jobqueue_core.ports.store import JobStore
     from jobqueue_core.settings.model import Settings
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 _ID_VARIABLE = "JOBQUEUE_WORKER__ID"
 _QUEUE_VARIABLE = "JOBQUEUE_WORKER__QUEUE"
 # Between the end of a worker's own drain time and SIGKILL: it has to hand back what it has not finished.
-_HAND_BACK_SECONDS = 5.0
+_HAND_BACK_SECONDS = 10.0
 
 
 def scaling_spec(scaling: ScalingSettings, concurrency: int) -> ScalingSpec:
@@ -64,6 +66,7 @@ class QueueScaler:
         logs: Folder of their logs.
         queue: The queue in SQS.
         store: The job store.
+        flows: What the workers know of the external service.
         clock: Time and waiting.
         say: Tells people of every change.
     """
@@ -78,6 +81,7 @@ class QueueScaler:
         logs: Path,
         queue: MessageQueue,
         store: JobStore,
+        flows: FlowStore,
         clock: Clock,
         say: Callable[[str], None],
     ) -> None:
@@ -92,6 +96,7 @@ class QueueScaler:
             name,
             queue=queue,
             store=store,
+            flows=flows,
             clock=clock,
             heartbeat_seconds=worker.heartbeat_seconds,
             max_attempts=settings.queue(name).retry.max_attempts,
@@ -104,7 +109,7 @@ class QueueScaler:
             id_variable=_ID_VARIABLE,
             clock=clock,
             name="worker" if is_default else f"worker-{name}",
-            grace_seconds=worker.drain_seconds + _HAND_BACK_SECONDS,
+            grace_seconds=drain_seconds(worker.drain_seconds, settings.queue(name)) + _HAND_BACK_SECONDS,
             log_dir=logs,
             on_exit=self._tell_of_death,
         )

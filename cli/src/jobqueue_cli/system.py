@@ -179,6 +179,7 @@ class System:
                 logs=self._data.logs,
                 queue=queue,
                 store=connections.store,
+                flows=connections.flows,
                 clock=self._clock,
                 say=self._say,
             )

@@ -27,6 +27,7 @@ OFFSET_VARIABLE = "JOBQUEUE_TEST_CLOCK_OFFSET"
 # a test holds it against the code.
 PLACES: tuple[str, ...] = (
     "api.before_insert",
+    "api.after_key",
     "api.after_insert",
     "api.before_send",
     "api.after_send",
@@ -36,6 +37,11 @@ PLACES: tuple[str, ...] = (
     "relay.after_send",
     "relay.after_note",
     "relay.after_dead_letter",
+    "relay.after_recurring_insert",
+    "relay.after_recurring_state",
+    "redrive.after_reset",
+    "redrive.after_cursor",
+    "letters.before_delete",
     "worker.after_receive",
     "worker.before_claim",
     "worker.after_claim",

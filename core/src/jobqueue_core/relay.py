@@ -152,12 +152,14 @@ class Relay:
         return more
 
     async def pay_dues(self) -> int:
-        """Pay what is due now; return how many jobs were due, less those that could not be paid."""
+        """Pay what is due now; return how many debts were taken, less those that could not be paid."""
         now = self._clock.now()
         due = await self._store.due(now, _BATCH)
         if not due:
             return 0
-        claims = [self._claim(job, now) for job in due if not job.lease.is_held(now)]
+        # One token for the batch: what is the same for many jobs is one write.
+        token = self._new_token()
+        claims = [self._claim(job, token, now) for job in due if not job.lease.is_held(now)]
         failpoints.hit("relay.before_claim")
         landed = await self._store.apply([transition for _, transition in claims])
         failpoints.hit("relay.after_claim")
@@ -173,21 +175,21 @@ class Relay:
                 unpaid += await self._send(name, jobs)
             elif debt is _Debt.DEAD_LETTER:
                 unpaid += await self._dead_letter(name, jobs)
-        return len(due) - unpaid
+        return sum(landed) - unpaid
 
-    def _claim(self, job: Job, now: datetime) -> tuple[_Debt, Transition]:
+    def _claim(self, job: Job, token: str, now: datetime) -> tuple[_Debt, Transition]:
         """Return what the job is owed and the write that makes paying it our business."""
         rules = self._rules.get(job.queue)
         if rules is None:
             _log.error("job of a queue that is not configured", job_id=job.id, queue=job.queue)
             return _Debt.NOTHING, postpone(job, now=now, seconds=_UNKNOWN_QUEUE_SECONDS)
         if job.phase is Phase.FAILED:
-            return _Debt.DEAD_LETTER, claim_dead_letter(job, rules=rules, token=self._new_token(), now=now)
+            return _Debt.DEAD_LETTER, claim_dead_letter(job, rules=rules, token=token, now=now)
         if job.phase is Phase.RUNNING:
             _log.warning("lease ran out, the worker is gone", job_id=job.id, worker=job.lease.owner)
             # Queued again and due at once, or failed: the next look pays.
-            return _Debt.NOTHING, give_up_lost(job, rules=rules, token=self._new_token(), now=now)
-        return _Debt.MESSAGE, claim_send(job, rules=rules, token=self._new_token(), now=now)
+            return _Debt.NOTHING, give_up_lost(job, rules=rules, token=token, now=now)
+        return _Debt.MESSAGE, claim_send(job, rules=rules, token=token, now=now)
 
     async def _send(self, name: str, jobs: Sequence[Job]) -> int:
         queue = self._queues[name]
@@ -245,7 +247,8 @@ class Relay:
             if not lost:
                 return
             rules = self._rules[name]
-            claims = [claim_send(job, rules=rules, token=self._new_token(), now=now) for job in lost]
+            token = self._new_token()
+            claims = [claim_send(job, rules=rules, token=token, now=now) for job in lost]
             landed = await self._store.apply(claims)
             jobs = [claim.after for claim, is_ours in zip(claims, landed, strict=True) if is_ours]
             _log.warning("messages lost by the queue are sent again", queue=name, jobs=len(jobs))

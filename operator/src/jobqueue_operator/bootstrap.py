@@ -15,7 +15,7 @@ import structlog
 from jobqueue_core.adapters.kube.client import KubeClient, KubeError, own_namespace
 from jobqueue_core.adapters.sqs.admin import SqsQueueAdmin
 from jobqueue_core.adapters.sqs.client import SqsConnection
-from jobqueue_core.assembly import open_store
+from jobqueue_core.assembly import flow_store, job_store, open_database
 from jobqueue_core.ports.clock import SystemClock
 from jobqueue_core.store_clock import StoreClock
 from jobqueue_operator.cluster import paths
@@ -88,7 +88,8 @@ async def opened(settings: Settings, metrics: OperatorMetrics) -> AsyncIterator[
     kube = KubeClient(metrics, max_connections=_KUBE_CONNECTIONS)
     # The Lease has a connection of its own: many writes under way must not cost the leadership.
     lease_kube = KubeClient(metrics, max_connections=1)
-    store = open_store(settings)
+    database = open_database(settings)
+    store = job_store(settings, database)
     clock = StoreClock(SystemClock(), store)
     await clock.first_reading()
     following = asyncio.create_task(clock.follow())
@@ -113,7 +114,7 @@ async def opened(settings: Settings, metrics: OperatorMetrics) -> AsyncIterator[
                 may_act=lambda: leadership.held,
                 rounds=asyncio.Semaphore(_ROUNDS_AT_ONCE),
             )
-            admin, reader = SqsQueueAdmin(connection), StoreReader(store, clock)
+            admin, reader = SqsQueueAdmin(connection), StoreReader(store, flow_store(database), clock)
             names = queue_names(settings)
 
             def keeper(_resource: JobQueue) -> QueueKeeper:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from jobqueue_api.bootstrap import ClusterAccess, Parts, assemble, running
+from jobqueue_api.bootstrap import ClusterAccess, Parts, Stores, assemble, running
 from jobqueue_api.metrics import ApiMetrics
 from jobqueue_core.settings.model import Settings
 from jobqueue_core.testing.clock import ManualClock, settle
+from jobqueue_core.testing.flow import MemoryFlowStore
 from jobqueue_core.testing.queue import MemoryQueue
+from jobqueue_core.testing.redrives import MemoryRedriveStore
+from jobqueue_core.testing.schedules import MemoryScheduleStore
 from jobqueue_core.testing.store import MemoryJobStore
 
 if TYPE_CHECKING:
@@ -55,6 +58,9 @@ class ApiRig:
         self.settings = Settings.model_validate(raw)
         self.clock = ManualClock()
         self.store = store or MemoryJobStore()
+        self.schedules = MemoryScheduleStore()
+        self.redrives = MemoryRedriveStore()
+        self.flows = MemoryFlowStore()
         self.queues = {
             name: MemoryQueue(self.settings.queue(name).sqs.queue_name, self.clock)
             for name in self.settings.queue_names
@@ -65,7 +71,7 @@ class ApiRig:
         self.learnt_away = False
         self.parts: Parts = assemble(
             self.settings,
-            store=self.store,
+            stores=Stores(jobs=self.store, schedules=self.schedules, redrives=self.redrives, flows=self.flows),
             queues=dict(self.queues),
             clock=self.clock,
             metrics=self.metrics,

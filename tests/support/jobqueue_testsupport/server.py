@@ -75,6 +75,16 @@ class EmbeddedServer:
         """Its process id while it runs."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended by itself (minus the signal that ended it); None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it and return when it takes connections.
 

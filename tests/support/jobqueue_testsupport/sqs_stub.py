@@ -11,6 +11,7 @@ from aiohttp import web
 from jobqueue_testsupport.server import HOST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -24,7 +25,9 @@ class SqsStub:
     Attributes:
         refused: bodies, receipts or ids of entries that are answered as failed, the call itself succeeding.
         broken: operations that are answered 500 as a whole, by the number of the call (from 1).
+        errors: operations that are always refused as a whole, with the status and the code.
         calls: operation and entries of each call.
+        asked: operation and whole request of each call.
         under_way: calls being answered now.
         most_under_way: the most at once so far.
 
@@ -33,7 +36,9 @@ class SqsStub:
     def __init__(self) -> None:
         self.refused: set[str] = set()
         self.broken: dict[str, set[int]] = {}
+        self.errors: dict[str, tuple[int, str]] = {}
         self.calls: list[tuple[str, list[Answer]]] = []
+        self.asked: list[tuple[str, Answer]] = []
         self.under_way = 0
         self.most_under_way = 0
         self._runner: web.AppRunner | None = None
@@ -67,6 +72,7 @@ class SqsStub:
         asked: Answer = json.loads(await request.read())
         entries: list[Answer] = asked.get("Entries", [])
         self.calls.append((operation, entries))
+        self.asked.append((operation, asked))
         number = self.count(operation)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -81,6 +87,12 @@ class SqsStub:
         if number in self.broken.get(operation, ()):
             error = {"__type": "com.amazonaws.sqs#InvalidSecurity", "message": "made to fail"}
             return web.json_response(error, status=403, content_type=_TYPE)
+        if operation in self.errors:
+            status, code = self.errors[operation]
+            error = {"__type": f"com.amazonaws.sqs#{code}", "message": "made to fail"}
+            return web.json_response(error, status=status, content_type=_TYPE)
+        if operation in _SINGLE:
+            return web.json_response(_SINGLE[operation](asked), content_type=_TYPE)
         failed = [entry for entry in entries if self.refused.intersection(map(str, entry.values()))]
         return web.json_response(
             {
@@ -97,6 +109,19 @@ class SqsStub:
             },
             content_type=_TYPE,
         )
+
+
+def _attributes(asked: Answer) -> Answer:
+    name = asked["QueueUrl"].rpartition("/")[2]
+    every = {"QueueArn": f"arn:aws:sqs:eu-central-1:000000000000:{name}"}
+    return {"Attributes": {each: every[each] for each in asked["AttributeNames"] if each in every}}
+
+
+_SINGLE: dict[str, Callable[[Answer], Answer]] = {
+    "GetQueueAttributes": _attributes,
+    "ListMessageMoveTasks": lambda _: {"Results": []},
+    "StartMessageMoveTask": lambda _: {"TaskHandle": "task"},
+}
 
 
 def _success(entry: Answer) -> Answer:

@@ -17,6 +17,7 @@ from jobqueue_core.domain.transitions import note_sent
 from jobqueue_core.settings.model import Settings
 from jobqueue_core.telemetry.metrics import Metrics
 from jobqueue_core.testing.clock import ManualClock, settle
+from jobqueue_core.testing.flow import MemoryFlowStore
 from jobqueue_core.testing.queue import MemoryQueue
 from jobqueue_core.testing.store import MemoryJobStore
 from jobqueue_worker.bootstrap import make_worker
@@ -95,6 +96,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.clock = ManualClock()
         self.store = MemoryJobStore()
+        self.flows = MemoryFlowStore()
         self.queue = MemoryQueue(self.queue_name, self.clock, visibility_timeout_seconds=60)
         self.processor = ScriptedProcessor()
         self.metrics = Metrics("worker")
@@ -129,6 +131,7 @@ class Rig:
             queue_settings=own.queue(),
             queue=self.queue,
             store=self.store,
+            flows=self.flows,
             processor=self.processor,
             metrics=self.metrics,
             clock=self.clock,

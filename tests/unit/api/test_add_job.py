@@ -11,12 +11,10 @@ import pytest
 from jobqueue_core.domain.ids import is_job_id
 from jobqueue_core.domain.job import Phase
 from jobqueue_core.testing.clock import START, settle
-from jobqueue_testsupport.api_rig import assert_problem
+from jobqueue_testsupport.api_rig import ApiRig, assert_problem
 
 if TYPE_CHECKING:
     import httpx
-
-    from jobqueue_testsupport.api_rig import ApiRig
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -141,6 +139,34 @@ async def test_same_key_with_other_content_conflicts(rig: ApiRig, client: httpx.
     answer = await client.post("/addJob", json={"idempotencyKey": "k", "payload": {"n": 2}})
     assert_problem(answer, 409, "idempotency_conflict", {"idempotencyKey": "must be new"})
     assert rig.only_job.payload == {"n": 1}
+
+
+async def test_key_stands_for_a_day_and_then_comes_with_another_job(
+    rig: ApiRig, client: httpx.AsyncClient
+) -> None:
+    one, two = ({"idempotencyKey": "k", "payload": {"n": n}} for n in (1, 2))
+    first = await client.post("/addJob", json=one)
+    rig.clock.move(86_400 - 0.001)
+    assert (await client.post("/addJob", json=one)).headers["idempotency-replayed"] == "true"
+    assert_problem(await client.post("/addJob", json=two), 409, "idempotency_conflict")
+    rig.clock.move(0.001)
+    second = await client.post("/addJob", json=two)
+    assert (second.status_code, second.headers.get("idempotency-replayed")) == (200, None)
+    assert second.json()["jobId"] != first.json()["jobId"]
+    assert (await client.post("/addJob", json=two)).json() == second.json()
+    assert_problem(await client.post("/addJob", json=one), 409, "idempotency_conflict")
+    assert [job.payload for job in rig.store.jobs.values()] == [{"n": 1}, {"n": 2}]
+
+
+async def test_how_long_a_key_stands_is_a_setting() -> None:
+    rig = ApiRig(api={"idempotency_seconds": 60})
+    async with rig.serve() as client:
+        answers = []
+        for wait_seconds in (0, 59, 1):
+            rig.clock.move(wait_seconds)
+            answers.append(await client.post("/addJob", headers={"Idempotency-Key": "k"}))
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true", None]
+    assert len(rig.store.jobs) == 2
 
 
 async def test_key_belongs_to_its_queue(rig: ApiRig, client: httpx.AsyncClient) -> None:

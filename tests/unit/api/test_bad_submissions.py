@@ -62,9 +62,9 @@ async def test_bad_json(rig: ApiRig, client: httpx.AsyncClient, body: bytes, fie
         ({"runAt": "2026-02-30T00:00:00Z"}, "runAt", "RFC 3339"),
         ({"runAt": "0001-01-01T00:00:00+01:00"}, "runAt", "RFC 3339"),
         ({"runAt": "9999-12-31T23:59:59-01:00"}, "runAt", "RFC 3339"),
-        ({"runAt": "2036-01-01T12:00:00Z"}, "runAt", "at most 3.1536e+07 seconds from now"),
+        ({"runAt": "2036-01-01T12:00:00Z"}, "runAt", "at most 31622400 seconds from now"),
         ({"delaySeconds": -1}, "delaySeconds", "at least 0"),
-        ({"delaySeconds": 31_536_001}, "delaySeconds", "at most 3.1536e+07"),
+        ({"delaySeconds": 31_622_401}, "delaySeconds", "at most 31622400"),
         ({"delaySeconds": "60"}, "delaySeconds", "must be a number of seconds"),
         ({"delaySeconds": True}, "delaySeconds", "must be a number of seconds"),
         (

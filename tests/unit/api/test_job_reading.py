@@ -157,7 +157,11 @@ async def test_job_shows_every_attempt(rig: ApiRig, client: httpx.AsyncClient) -
     }
     assert view["payload"] == {"a": [1, None]}
     assert view["labels"] == {"team": "billing"}
-    assert view["lastError"] == {"message": "the external service answered 503", "code": 503}
+    assert view["lastError"] == {
+        "message": "the external service answered 503",
+        "code": 503,
+        "fingerprint": None,
+    }
     assert view["result"] == {"code": 200, "body": '{"ok":true}', "truncated": False}
     assert view["running"] is None
     assert "lease" not in view

@@ -93,6 +93,18 @@ async def test_conflict_with_a_stored_job_is_told_by_its_entry(
     assert len(rig.store.jobs) == 2
 
 
+async def test_keys_of_a_batch_come_free_each_by_itself(rig: ApiRig, client: httpx.AsyncClient) -> None:
+    old = (await client.post("/addJob", json={"idempotencyKey": "old"})).json()
+    rig.clock.move(43_200)
+    young = (await client.post("/addJob", json={"idempotencyKey": "young"})).json()
+    rig.clock.move(43_200)
+    entries = [{"idempotencyKey": "old", "payload": {"n": 2}}, {"idempotencyKey": "young"}]
+    results = (await client.post("/jobs/batch", json={"jobs": entries})).json()["results"]
+    assert [result["created"] for result in results] == [True, False]
+    assert results[0]["jobId"] != old["jobId"]
+    assert results[1]["jobId"] == young["jobId"]
+
+
 async def test_conflict_within_the_batch(rig: ApiRig, client: httpx.AsyncClient) -> None:
     entries = [{"idempotencyKey": "a"}, {"idempotencyKey": "a", "payload": {"n": 2}}, {"idempotencyKey": "a"}]
     first, conflict, same = (await client.post("/jobs/batch", json={"jobs": entries})).json()["results"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobqueue_api.queues.readings import estimate_drain_seconds, mean_service_seconds
+from jobqueue_core.domain.circuit import Circuit
+from jobqueue_core.domain.flow import FlowState
 from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.job import Phase
 from jobqueue_core.testing.clock import START
@@ -92,6 +94,24 @@ async def test_what_the_store_does_not_tell_is_null(rig: ApiRig, client: httpx.A
     for name in ("jobs", "oldestAgeSeconds", "workers", "slots", "busy", "serviceSeconds", "drainSeconds"):
         assert view[name] is None, name
     assert view["messages"]["visible"] == 0
+
+
+async def test_a_queue_whose_service_fails_or_asks_for_a_pause_says_so(
+    rig: ApiRig, client: httpx.AsyncClient
+) -> None:
+    now = rig.clock.now().timestamp()
+    rig.flows.states["default"] = FlowState(
+        "default", version=1, circuit=Circuit(open_until=now + 10), paused_until=now + 20
+    )
+    view = (await client.get("/queues/default")).json()
+    assert (view["circuit"], view["pausedUntil"]) == ("open", "2026-01-01T12:00:20.000Z")
+    await rig.clock.advance(15)
+    assert (await client.get("/queues/default")).json()["circuit"] == "half-open"
+    await rig.clock.advance(5)
+    assert (await client.get("/queues/default")).json()["pausedUntil"] is None
+    assert (await client.get("/queues/emails")).json()["circuit"] == "closed"
+    rig.flows.available = False
+    assert (await client.get("/queues/orders")).json()["circuit"] is None
 
 
 async def test_list_begins_with_the_default_queue(client: httpx.AsyncClient) -> None:

@@ -13,6 +13,7 @@ from jobqueue_core.domain.job import Job, Lease, Phase
 from jobqueue_core.domain.message import Message
 from jobqueue_core.settings.service_sections import OnUnknownSettings, ScalingSettings, ScalingTargetSettings
 from jobqueue_core.testing.clock import START, ManualClock, settle
+from jobqueue_core.testing.flow import MemoryFlowStore
 from jobqueue_core.testing.queue import MemoryQueue
 from jobqueue_core.testing.store import MemoryJobStore
 from jobqueue_operator.observing.tally import Tally
@@ -38,7 +39,13 @@ def observed() -> tuple[QueueObserver, MemoryQueue, MemoryJobStore, ManualClock]
     clock = ManualClock()
     queue, store = MemoryQueue("jobs", clock), MemoryJobStore()
     observer = QueueObserver(
-        "default", queue=queue, store=store, clock=clock, heartbeat_seconds=1.0, max_attempts=3
+        "default",
+        queue=queue,
+        store=store,
+        flows=MemoryFlowStore(),
+        clock=clock,
+        heartbeat_seconds=1.0,
+        max_attempts=3,
     )
     return observer, queue, store, clock
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobqueue_core.domain.circuit import Circuit
+from jobqueue_core.domain.flow import FlowState
 from jobqueue_core.domain.times import later
 from jobqueue_core.ports import queue as core
 from jobqueue_core.ports.queue_admin import QueueFault, QueuePlan, fault_of
 from jobqueue_core.testing.clock import ManualClock
+from jobqueue_core.testing.flow import MemoryFlowStore
 from jobqueue_core.testing.queue_admin import MemoryQueueAdmin
 from jobqueue_core.testing.store import MemoryJobStore
 from jobqueue_operator.observing.observer import ClusterObserver, Seen
@@ -36,7 +39,8 @@ class World:
         self.clock = ManualClock()
         self.admin = MemoryQueueAdmin()
         self.store = MemoryJobStore()
-        self.reader = StoreReader(self.store, self.clock)
+        self.flows = MemoryFlowStore()
+        self.reader = StoreReader(self.store, self.flows, self.clock)
         self.jobs = JobFactory("mail")
 
     async def begin(self, plan: QueuePlan = PLAN) -> None:
@@ -124,6 +128,22 @@ async def test_rates_are_measured_between_looks(world: World) -> None:
         replace(failing, attempts=400, retries=300, seen_at=later(world.clock.now(), 5)), 60
     )
     assert (await world.observe()).observation.circuit_open
+
+
+async def test_what_the_workers_agreed_on_counts_more_than_what_their_attempts_look_like(
+    world: World,
+) -> None:
+    now = world.clock.now().timestamp()
+    open_circuit = FlowState("mail", version=1, circuit=Circuit(open_until=now + 30))
+    assert not (await world.observe()).observation.circuit_open
+    world.flows.states["mail"] = open_circuit
+    assert (await world.observe()).observation.circuit_open
+    # Half-open, it is not known yet whether more workers would find something to do.
+    assert (await world.observe(60)).observation.circuit_open
+    world.flows.states["mail"] = FlowState("mail", version=2, paused_until=now + 90)
+    assert (await world.observe()).observation.circuit_open
+    await world.observe(60)
+    assert not (await world.observe()).observation.circuit_open
 
 
 async def test_a_queue_that_is_away_is_unknown_and_the_store_is_still_read(world: World) -> None:

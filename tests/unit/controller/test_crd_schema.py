@@ -17,6 +17,7 @@ from jobqueue_core.settings.queue_sections import (
     RetrySettings,
     SqsSettings,
 )
+from jobqueue_core.settings.schedules import RecurringSettings
 from jobqueue_core.settings.service_sections import (
     OnUnknownSettings,
     ScaleDownSettings,
@@ -144,13 +145,17 @@ def test_the_rules_of_cel_are_those_of_the_model(part: type[Part]) -> None:
     assert said == [(rule.cel, rule.message) for rule in part.RULES if rule.cel is not None]
 
 
-def test_only_changes_are_unknown_to_the_model_and_only_two_rules_to_cel() -> None:
+def test_only_changes_are_unknown_to_the_model_and_only_three_rules_to_cel() -> None:
     rules = [rule for part in PARTS for rule in part.RULES]
 
     assert len(rules) > 15
     assert all(("oldSelf" in (rule.cel or "")) == (rule.holds is None) for rule in rules)
     assert [rule.field for rule in rules if rule.holds is None] == [".name", ".url", ".fifo", ".jobs"]
-    assert [rule.field for rule in rules if rule.cel is None] == [".env", ".onUnknown.replicas"]
+    assert [rule.field for rule in rules if rule.cel is None] == [
+        ".schedules",
+        ".env",
+        ".onUnknown.replicas",
+    ]
 
 
 def test_the_fields_at_fault_exist() -> None:
@@ -172,6 +177,10 @@ def test_the_fields_at_fault_exist() -> None:
         "spec.processor.headersFrom.<items>.name",
         "spec.scaling.schedules.<items>.cron",
         "spec.scaling.schedules.<items>.timeZone",
+        "spec.schedules.<items>.name",
+        "spec.schedules.<items>.cron",
+        "spec.schedules.<items>.timeZone",
+        "spec.schedules.<items>.orderingKey",
     ],
 )
 def test_texts_with_rules_have_a_bound_for_their_cost(path: str) -> None:
@@ -200,6 +209,11 @@ def test_texts_with_rules_have_a_bound_for_their_cost(path: str) -> None:
         ("scaling.scaleDown.protectBusy", ScaleDownSettings, "protect_busy", True),
         ("scaling.zeroAfterSeconds", ScalingSettings, "zero_after_seconds", True),
         ("scaling.onUnknown.replicas", OnUnknownSettings, "replicas", False),
+        ("schedules.<items>.timeZone", RecurringSettings, "time_zone", True),
+        ("schedules.<items>.missed", RecurringSettings, "missed", True),
+        ("schedules.<items>.maxAttempts", RecurringSettings, "max_attempts", False),
+        ("schedules.<items>.timeoutSeconds", RecurringSettings, "timeout_seconds", False),
+        ("schedules.<items>.suspended", RecurringSettings, "suspended", True),
     ],
 )
 def test_ranges_and_defaults_are_those_of_the_settings(
@@ -221,7 +235,8 @@ def test_ranges_and_defaults_are_those_of_the_settings(
 def test_what_the_api_server_fills_in_is_what_the_model_takes() -> None:
     filled = defaulted(copy.deepcopy(SMALLEST), spec_schema())
     model = JobQueueSpec.model_validate(SMALLEST).model_dump(mode="json", by_alias=True, exclude_none=True)
-    model["scaling"].pop("schedules")  # an empty list is not written
+    for part in (model, model["scaling"]):
+        part.pop("schedules")  # an empty list is not written
 
     assert filled == model
 

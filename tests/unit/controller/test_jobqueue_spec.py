@@ -270,6 +270,32 @@ def test_the_names_of_a_queue(fields: dict[str, Any], expected: tuple[str, bool,
             [{**NEVER, "cron": "0 8 * * *", "minReplicas": 21}],
             "spec.scaling.schedules: must have minReplicas of at most maxReplicas",
         ),
+        (
+            "schedules",
+            [{"name": "a", "cron": "0 0 31 2 *"}],
+            "spec.schedules[0].cron: must be a cron expression of a time that comes (bad day-of-month)",
+        ),
+        (
+            "schedules",
+            [{"name": "a", "cron": "0 3 * * *"}, {"name": "b", "cron": "0 3 * * *", "timeZone": "Mars/Base"}],
+            "spec.schedules[1].timeZone: must be the name of a time zone of the IANA database",
+        ),
+        (
+            "schedules",
+            [{"name": "a", "cron": "0 3 * * *", "labels": {"a b": "c"}}],
+            "spec.schedules[0].labels: must be at most 15 texts; keys and values are 1 to 63",
+        ),
+        (
+            "schedules",
+            [{"name": "a", "cron": "0 3 * * *", "payload": {"text": "x" * 65_536}}],
+            "spec.schedules[0].payload: must be at most 65536 bytes of JSON",
+        ),
+        (
+            "schedules",
+            [{"name": "a", "cron": "0 3 * * *"}, {"name": "a", "cron": "0 4 * * *"}],
+            "spec.schedules: must have one entry a name",
+        ),
+        ("schedules", [{"name": "a"}], "spec.schedules[0].cron: must be given"),
         ("suspend", "Yes", "spec.suspend: input should be 'None', 'Hold' or 'HoldAndDrain'"),
     ],
 )

@@ -12,6 +12,7 @@ from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.times import later
 from jobqueue_core.ports.store import Backlog
 from jobqueue_core.testing.clock import START, ManualClock, settle
+from jobqueue_core.testing.flow import MemoryFlowStore
 from jobqueue_core.testing.store import MemoryJobStore
 from jobqueue_operator.observing.store_reader import DEEP, WINDOW_SECONDS, StoreReader, StoreReading
 from jobqueue_operator.scaling import Unknown
@@ -63,7 +64,7 @@ async def store() -> CountingStore:
 
 @asynccontextmanager
 async def opened(store: MemoryJobStore, clock: ManualClock) -> AsyncIterator[StoreReader]:
-    reader = StoreReader(store, clock)
+    reader = StoreReader(store, MemoryFlowStore(), clock)
     yield reader
     await reader.close()
 

@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobqueue_core.domain.claims import Judgement, Verdict, judge
+from jobqueue_core.domain.claims import Judgement, Verdict, judge, judge_missing
+from jobqueue_core.domain.ids import JobIds
 from jobqueue_core.domain.job import Lease, Phase
 from jobqueue_core.domain.times import later
+from jobqueue_core.domain.transitions import Retention
 from jobqueue_core.testing.clock import START
+from jobqueue_testsupport.factories import DAY_SECONDS
 
 if TYPE_CHECKING:
     from jobqueue_testsupport.factories import JobFactory
@@ -19,8 +22,25 @@ RUN = Judgement(Verdict.RUN)
 DROP = Judgement(Verdict.DROP)
 
 
-def test_a_message_without_a_job_is_unknown() -> None:
-    assert judge(None, START) == Judgement(Verdict.UNKNOWN)
+@pytest.mark.parametrize(
+    ("age_seconds", "verdict"),
+    [
+        (0, Verdict.UNKNOWN),
+        (DAY_SECONDS - 0.001, Verdict.UNKNOWN),
+        (DAY_SECONDS, Verdict.DROP),
+        (14 * DAY_SECONDS, Verdict.DROP),
+        (-60, Verdict.UNKNOWN),
+    ],
+    ids=["new", "younger than the shortest retention", "as old", "older", "from ahead of time"],
+)
+@pytest.mark.parametrize("shortest", range(3))
+def test_a_message_without_a_job_is_foreign_unless_its_job_may_have_been_forgotten(
+    age_seconds: float, verdict: Verdict, shortest: int
+) -> None:
+    kept = [30 * DAY_SECONDS] * 3
+    kept[shortest] = DAY_SECONDS
+    job_id = JobIds().new(START)
+    assert judge_missing(job_id, later(START, age_seconds), Retention(*kept)) == Judgement(verdict)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_a_dead_letter_is_the_message_with_its_error(job_factory: JobFactory) ->
         "queue": "jobs",
         "reason": "failed",
         "attempts": "3",
+        "sends": "1",
         "code": "503",
         "error": "boom  " + "x" * 506,
     }

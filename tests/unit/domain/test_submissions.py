@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from jobqueue_core.domain.job import Job, Lease, Phase
-from jobqueue_core.domain.submission import Submission, fingerprint, new_job
+from jobqueue_core.domain.submission import Submission, fingerprint, is_over, new_job
 from jobqueue_core.domain.times import later
 from jobqueue_core.testing.clock import START
 from jobqueue_testsupport.factories import RULES
@@ -65,6 +65,15 @@ def test_a_job_has_the_queues_attempts_unless_it_brings_its_own() -> None:
 def test_only_a_job_with_an_idempotency_key_has_a_fingerprint() -> None:
     assert submitted().fingerprint is None
     assert submitted(idempotency_key="k").fingerprint
+
+
+def test_an_idempotency_key_stands_for_its_job_for_as_long_as_the_rules_say() -> None:
+    assert submitted().idempotency_until is None
+    until = submitted(idempotency_key="k").idempotency_until
+    assert until == later(START, RULES.idempotency_seconds)
+    assert not is_over(until, later(START, RULES.idempotency_seconds - 0.001))
+    assert is_over(until, later(START, RULES.idempotency_seconds))
+    assert not is_over(None, later(START, 10 * RULES.idempotency_seconds))
 
 
 ASKED = Submission(queue="jobs", payload={"a": 1, "b": [2, "\ud800"]}, labels={"x": "1", "y": "2"})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobqueue_core.domain.errors import TransitionNotAllowedError
+from jobqueue_core.domain.fingerprints import with_fingerprint
 from jobqueue_core.domain.job import (
     HISTORY_LIMIT,
     Attempt,
@@ -16,6 +17,7 @@ from jobqueue_core.domain.job import (
     Lease,
     Phase,
     Status,
+    Step,
 )
 from jobqueue_core.domain.outcome import Outcome, of_answer, of_stopped_worker
 from jobqueue_core.domain.times import later
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
     from jobqueue_testsupport.factories import JobFactory
 
-    Step = Callable[[Job, datetime], Transition]
+    OneStep = Callable[[Job, datetime], Transition]
 
 GRACE_SECONDS = RULES.relay_grace_seconds
 OK = of_answer(200, JobResult(200, "done"))
@@ -57,7 +59,7 @@ def finished(job: Job, outcome: Outcome, now: datetime = START, rules: object = 
     return finish(job, outcome, rules=rules, jitter=0.5, token="t2", now=now).after  # type: ignore[arg-type]
 
 
-STEPS: dict[str, Step] = {
+STEPS: dict[str, OneStep] = {
     "note_sent": note_sent,
     "note_dead_lettered": note_dead_lettered,
     "begin": lambda job, now: begin(job, owner="w", token="t2", expires_at=later(now, 60), now=now),
@@ -156,6 +158,7 @@ def test_an_attempt_is_counted_when_it_begins(job_factory: JobFactory) -> None:
         attempts=1,
         lease=Lease("t2", "w", LEASE_END),
         started_at=START,
+        step=Step.CLAIMED,
         # The message was in the queue, or nobody could have begun.
         sent_at=START,
         due_at=later(LEASE_END, 5),
@@ -180,6 +183,21 @@ def test_success(job_factory: JobFactory) -> None:
     assert after.expire_at == later(done, RULES.retention.succeeded_seconds)
     assert after.history == (Attempt(1, AttemptOutcome.SUCCEEDED, START, done, "worker", 200),)
     assert after.history[0].duration_seconds == 1.5
+
+
+@pytest.mark.parametrize(
+    ("until_seconds", "kept_seconds"),
+    [
+        (RULES.retention.succeeded_seconds + 1, RULES.retention.succeeded_seconds + 1),
+        (RULES.retention.succeeded_seconds - 1, RULES.retention.succeeded_seconds),
+    ],
+    ids=["the key stands for longer", "the retention is longer"],
+)
+def test_a_finished_job_is_kept_for_as_long_as_its_idempotency_key_stands_for_it(
+    job_factory: JobFactory, until_seconds: float, kept_seconds: float
+) -> None:
+    running = job_factory(Phase.RUNNING, idempotency_key="k", idempotency_until=later(START, until_seconds))
+    assert finished(running, OK, START).expire_at == later(START, kept_seconds)
 
 
 def test_a_short_backoff_keeps_the_message(job_factory: JobFactory) -> None:
@@ -212,14 +230,15 @@ def test_a_refused_job_fails_at_once_and_is_owed_its_dead_letter(job_factory: Jo
     assert (after.status, after.phase, after.finished_at) == (Status.FAILED, Phase.FAILED, START)
     assert after.due_at == later(START, GRACE_SECONDS)
     assert after.expire_at == later(START, RULES.retention.failed_seconds)
-    assert after.last_error == JobError("the external service answered 404", 404)
+    assert after.last_error == with_fingerprint(JobError("the external service answered 404", 404))
     assert note_dead_lettered(after, START).after.due_at is None
 
 
 def test_the_last_attempt_says_that_it_was_the_last(job_factory: JobFactory) -> None:
     after = finished(job_factory(Phase.RUNNING, attempts=3), RETRYABLE)
     assert after.phase is Phase.FAILED
-    assert after.last_error == JobError("the external service answered 503: busy (attempt 3 of 3)", 503)
+    error = JobError("the external service answered 503: busy (attempt 3 of 3)", 503)
+    assert after.last_error == with_fingerprint(error)
 
 
 def test_a_stopped_worker_gives_the_job_back_at_once(job_factory: JobFactory) -> None:

@@ -8,6 +8,7 @@ from jobqueue_core.settings.errors import SettingsError
 from jobqueue_core.settings.queue import (
     UnknownQueueError,
     dead_letter_name,
+    drain_seconds,
     request_headers,
     require_processor_url,
 )
@@ -113,3 +114,21 @@ def test_a_worker_needs_the_url_of_its_service(load: Load) -> None:
     assert require_processor_url(load(TEXT).queue("emails")) == "https://b.example"
     with pytest.raises(SettingsError, match=r"processor\.url \(queue default\): a worker needs it"):
         require_processor_url(load().queue())
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("{}", 35),
+        ("processor: {timeout_seconds: 59}", 64),
+        ("processor: {timeout_seconds: 2}", 25),
+        ("processor: {timeout_seconds: 2}\nsqs: {receive_wait_seconds: 0}", 7),
+        ("worker: {drain_seconds: 0}", 0),
+        ("worker: {drain_seconds: 300}", 300),
+    ],
+)
+def test_a_worker_drains_for_as_long_as_a_call_or_a_receive_may_take(
+    load: Load, text: str, wanted: float
+) -> None:
+    settings = load(text)
+    assert drain_seconds(settings.worker.drain_seconds, settings.queue()) == wanted

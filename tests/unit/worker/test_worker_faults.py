@@ -68,6 +68,24 @@ async def test_a_message_of_no_job_goes_to_the_dead_letter_queue(rig: Rig) -> No
     assert rig.job(known).status is Status.SUCCESS
 
 
+async def test_a_late_message_of_a_job_that_has_been_forgotten_is_deleted(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(retention={"succeeded_seconds": 30})
+    (known,) = await rig.submit()
+    await rig.queue.send([encode(known, fifo=False)])
+    await rig.run_until_idle(calls=1)
+    forgotten = rig.store.jobs.pop(known.id)
+    assert forgotten.expire_at is not None
+    await rig.clock.advance((forgotten.expire_at - rig.clock.now()).total_seconds())
+    await rig.queue.send([encode(known, fifo=False)])
+    (job,) = await rig.submit()
+    await rig.run_until_idle(calls=2)
+    assert rig.job(job).status is Status.SUCCESS
+    assert rig.processor.per_job[known.id] == 1
+    assert (rig.queue.dead, rig.queue.bodies) == ([], [])
+
+
 async def test_a_job_cancelled_before_its_turn_is_not_called(rig: Rig) -> None:
     (job,) = await rig.submit()
     other, *_ = await rig.submit()
@@ -306,6 +324,23 @@ async def test_past_the_grace_what_runs_is_released_for_another_worker(
     await rig.processor.called(2)
     await rig.stop(second, second_task)
     assert rig.job(job).status is Status.SUCCESS
+
+
+async def test_what_a_last_receive_brings_after_the_grace_goes_back_at_once(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(worker={"concurrency": 2, "drain_seconds": 0, "heartbeat_seconds": 5})
+    worker, task = rig.start()
+    await settle()
+    worker.stop()
+    await rig.clock.advance(10)
+    (job,) = await rig.submit()
+    await rig.clock.advance(1)
+    async with asyncio.timeout(5):
+        await task
+    assert (rig.job(job).phase, rig.job(job).attempts, rig.processor.calls) == (Phase.QUEUED, 0, [])
+    (message,) = await rig.queue.receive(10, 0)
+    assert message.receive_count == 2, "this worker had it"
 
 
 async def test_a_second_order_to_stop_does_not_wait_for_the_grace(rig: Rig) -> None:

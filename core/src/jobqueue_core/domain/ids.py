@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ _COUNTER_END = 1 << _COUNTER_BITS
 _TAIL_BITS = 62
 _VERSION = 7 << 76
 _VARIANT = 2 << 62
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class JobIds:
@@ -34,7 +36,7 @@ class JobIds:
 
     def new(self, now: datetime) -> str:
         """Return a new id for a job made at `now`."""
-        millisecond = int(now.timestamp() * 1000)
+        millisecond = _millisecond(now)
         if millisecond > self._millisecond:
             self._millisecond = millisecond
             # Half the counter's room is left free, so that a burst has somewhere to count.
@@ -46,6 +48,23 @@ class JobIds:
                 self._counter = 0
         tail = self._random_bits(_TAIL_BITS)
         return _text((self._millisecond << 80) | _VERSION | (self._counter << 64) | _VARIANT | tail)
+
+
+def derived_id(moment: datetime, name: str) -> str:
+    """Return the id of the one job that `name` has at `moment`: the same for whoever asks.
+
+    It sorts among the ids that were made at that moment; where those are random, this is a digest of the
+    name.
+    """
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16])
+    counter = digest >> (128 - _COUNTER_BITS)
+    tail = digest & ((1 << _TAIL_BITS) - 1)
+    return _text((_millisecond(moment) << 80) | _VERSION | (counter << 64) | _VARIANT | tail)
+
+
+def _millisecond(moment: datetime) -> int:
+    """Return the milliseconds since the epoch, in integers: a float would be one short now and then."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _text(value: int) -> str:
@@ -65,4 +84,4 @@ def made_at(job_id: str) -> datetime:
 
 def lowest_id_at(moment: datetime) -> str:
     """Return the lowest id that a job made at `moment` or later can have (for range queries)."""
-    return _text((int(moment.timestamp() * 1000) << 80) | _VERSION | _VARIANT)
+    return _text((_millisecond(moment) << 80) | _VERSION | _VARIANT)

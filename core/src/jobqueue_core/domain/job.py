@@ -59,6 +59,17 @@ _STATUS_OF = {
 }
 
 
+class Step(StrEnum):
+    """How far an attempt has come, as it was written down before it died.
+
+    Only of jobs that have lost a worker is more noted than that they were claimed: each note is a write.
+    """
+
+    CLAIMED = "claimed"
+    CALLING = "calling"
+    ANSWERED = "answered"
+
+
 class AttemptOutcome(StrEnum):
     """How one attempt ended."""
 
@@ -117,6 +128,8 @@ class JobError:
 
     message: str
     code: int | None = None
+    fingerprint: str | None = None
+    """Digest that is the same for the same fault of other jobs; of failed jobs only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +165,15 @@ class Job:
     """When the relay must look at the job; None: nothing is owed."""
     started_at: datetime | None = None
     """When the attempt that holds the lease began."""
+    step: Step | None = None
+    """How far the newest attempt is known to have come."""
     timeout_seconds: float | None = None
     """This job's own time-out of one call; None: the queue's."""
     ordering_key: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
+    idempotency_until: datetime | None = None
+    """Until when its idempotency key, or a schedule's due time, stands for this job: it is kept so long."""
     fingerprint: str | None = None
     """Digest of the submission that carried the idempotency key."""
     traceparent: str | None = None
@@ -171,3 +188,17 @@ class Job:
     def status(self) -> Status:
         """The public status."""
         return self.phase.status
+
+    @property
+    def deaths(self) -> int:
+        """Attempts in a row, the newest included, whose worker never reported back.
+
+        Of this run only: a retry by hand begins another. An attempt that is running is not counted.
+        """
+        ended = self.attempts - (1 if self.phase is Phase.RUNNING else 0)
+        deaths = 0
+        for attempt in reversed(self.history[-ended:] if ended > 0 else ()):
+            if attempt.outcome is not AttemptOutcome.LOST:
+                break
+            deaths += 1
+        return deaths

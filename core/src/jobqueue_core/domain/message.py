@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 VERSION = 1
 # SQS: MessageGroupId and MessageDeduplicationId take 1-128 alphanumeric or punctuation characters.
 GROUP_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
+# SQS: the longest DelaySeconds of a message.
+DELAY_MAX_SECONDS = 900
+FAILED_REASON = "failed"
+"""What the attribute `reason` of a failed job's dead letter says."""
 _SHOWN = 80
 
 
@@ -30,6 +34,7 @@ class Message:
         attributes: string message attributes.
         group_id: SQS MessageGroupId; on a standard queue it makes the queue fair.
         deduplication_id: SQS MessageDeduplicationId; for FIFO queues only.
+        delay_seconds: until it shows, 0-900; for standard queues only (SQS: DelaySeconds).
 
     """
 
@@ -37,6 +42,7 @@ class Message:
     attributes: Mapping[str, str] = field(default_factory=dict)
     group_id: str | None = None
     deduplication_id: str | None = None
+    delay_seconds: int = 0
 
 
 def encode(job: Job, *, fifo: bool) -> Message:
@@ -85,13 +91,17 @@ def dead_letter(job: Job, *, fifo: bool) -> Message:
     error = job.last_error
     attributes = {
         **message.attributes,
-        "reason": "failed",
+        "reason": FAILED_REASON,
         "attempts": str(job.attempts),
+        # Tells a letter of an earlier failure: the number rises when the job is run again.
+        "sends": str(job.sends),
         "error": attribute_text(error.message if error else "unknown"),
     }
     if error is not None and error.code is not None:
         attributes["code"] = str(error.code)
-    return Message(message.body, attributes, message.group_id, message.deduplication_id)
+    # Letters need no order, and one of a longer group would hide those behind it from whoever looks.
+    group_id = job.id if fifo else message.group_id
+    return Message(message.body, attributes, group_id, message.deduplication_id)
 
 
 def attribute_text(text: str) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from jobqueue_core.domain.job import AttemptOutcome, JobResult
+from jobqueue_core.domain.job import AttemptOutcome, JobResult, Step
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,11 +73,12 @@ def of_stopped_worker() -> Outcome:
     return Outcome(AttemptOutcome.RELEASED, "released", error="the worker was stopped during the call")
 
 
-def of_lost_worker() -> Outcome:
-    """Judge a call whose worker died or lost its lease."""
-    return Outcome(
-        AttemptOutcome.LOST, "lost", error="the worker died during the call, its effect is unknown"
-    )
+def of_lost_worker(step: Step | None = None) -> Outcome:
+    """Judge an attempt whose worker died or lost its lease; `step` is the last one noted."""
+    error = "the worker died during the attempt, what the service did is unknown"
+    if step is not None and step is not Step.CLAIMED:
+        error += f" (last step reached: {step})"
+    return Outcome(AttemptOutcome.LOST, "lost", error=error)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

@@ -26,6 +26,7 @@ class RetryPolicy:
         max_seconds: upper end of any wait of ours.
         factor: growth of the upper end from wait to wait.
         retry_after_max_seconds: the longest Retry-After that is honoured.
+        max_deaths: workers in a row that a job may take with it before it is isolated.
 
     """
 
@@ -34,6 +35,7 @@ class RetryPolicy:
     max_seconds: float = 300.0
     factor: float = 2.0
     retry_after_max_seconds: float = 3600.0
+    max_deaths: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,14 @@ class Fail:
     """Give up: the job has failed for good."""
 
     exhausted: bool
-    """True when attempts ran out, False when the service refused the job."""
+    """True when attempts ran out, False when the service refused the job or it kills its workers."""
 
 
 Decision = Succeed | Retry | Fail
 
 
 def decide(
-    outcome: Outcome, *, attempts: int, max_attempts: int, policy: RetryPolicy, jitter: float
+    outcome: Outcome, *, attempts: int, max_attempts: int, policy: RetryPolicy, jitter: float, deaths: int = 0
 ) -> Decision:
     """Decide what follows an attempt.
 
@@ -70,11 +72,14 @@ def decide(
         max_attempts: the job's own limit (the policy's is the default at submission).
         policy: backoff of the queue.
         jitter: a uniform random number in [0, 1).
+        deaths: attempts in a row that lost their worker, this one not included.
 
     """
     if outcome.kind is AttemptOutcome.SUCCEEDED:
         return Succeed()
     if outcome.kind is AttemptOutcome.REJECTED:
+        return Fail(exhausted=False)
+    if outcome.kind is AttemptOutcome.LOST and is_poison(deaths + 1, policy):
         return Fail(exhausted=False)
     if attempts >= max_attempts:
         return Fail(exhausted=True)
@@ -85,6 +90,11 @@ def decide(
     if outcome.retry_after_seconds is not None:
         delay = max(delay, min(outcome.retry_after_seconds, policy.retry_after_max_seconds))
     return Retry(delay)
+
+
+def is_poison(deaths: int, policy: RetryPolicy) -> bool:
+    """Tell whether a job has taken so many workers with it that it must not get another one."""
+    return deaths >= policy.max_deaths
 
 
 def backoff_seconds(attempts: int, policy: RetryPolicy, jitter: float) -> float:

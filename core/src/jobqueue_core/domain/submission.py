@@ -57,9 +57,23 @@ def new_job(submission: Submission, *, job_id: str, token: str, rules: JobRules,
         ordering_key=submission.ordering_key,
         labels=submission.labels,
         idempotency_key=submission.idempotency_key,
+        idempotency_until=None
+        if submission.idempotency_key is None
+        else later(now, rules.idempotency_seconds),
         fingerprint=None if submission.idempotency_key is None else fingerprint(submission),
         traceparent=submission.traceparent,
     )
+
+
+def is_over(until: datetime | None, now: datetime) -> bool:
+    """Tell whether the time is over for which an idempotency key was to stand for its job.
+
+    Args:
+        until: as it was promised (`Job.idempotency_until`); None: without an end.
+        now: when the next job with the key is submitted; by the store's clock, as `until` is.
+
+    """
+    return until is not None and until <= now
 
 
 def fingerprint(submission: Submission) -> str:

@@ -5,7 +5,7 @@ fencing token and, where the step depends on it, the end of the lease. The store
 one atomic write or not at all, so whoever read an older state loses.
 
 Every step makes a new token, but those that leave the job with whom it is: the two notes of a send,
-`postpone` and `extend`.
+`note_step`, `postpone` and `extend`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jobqueue_core.domain.endings import ended, finished, with_lost_attempt
 from jobqueue_core.domain.errors import TransitionNotAllowedError
-from jobqueue_core.domain.job import (
-    HISTORY_LIMIT,
-    Attempt,
-    Job,
-    JobError,
-    Lease,
-    Phase,
-    Status,
-)
-from jobqueue_core.domain.outcome import Outcome, of_lost_worker
-from jobqueue_core.domain.retry import (
-    PARK_AFTER_SECONDS,
-    VISIBILITY_MAX_SECONDS,
-    Fail,
-    Retry,
-    RetryPolicy,
-    Succeed,
-    decide,
-)
+from jobqueue_core.domain.job import Job, Lease, Phase, Status, Step
+from jobqueue_core.domain.outcome import of_lost_worker
 from jobqueue_core.domain.times import later
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from jobqueue_core.domain.outcome import Outcome
+    from jobqueue_core.domain.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +56,25 @@ class Retention:
     failed_seconds: float
     cancelled_seconds: float
 
+    @property
+    def shortest_seconds(self) -> float:
+        """How old a job is at least that has been forgotten."""
+        return min(self.succeeded_seconds, self.failed_seconds, self.cancelled_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class JobRules:
     """What the steps of one queue's jobs depend on.
 
-    `relay_grace_seconds` is the room an ordinary path gets before the relay steps in.
+    `relay_grace_seconds` is the room an ordinary path gets before the relay steps in;
+    `idempotency_seconds` is how long an idempotency key stands for the job it came with.
     """
 
     retry: RetryPolicy
     retention: Retention
     fifo: bool = False
     relay_grace_seconds: float = 5.0
+    idempotency_seconds: float = 86_400.0
 
 
 def step(before: Job, after: Job, *, with_expiry: bool = False) -> Transition:
@@ -135,10 +129,11 @@ def begin(job: Job, *, owner: str, token: str, expires_at: datetime, now: dateti
         attempts=job.attempts + 1,
         lease=Lease(token, owner, expires_at),
         started_at=now,
+        step=Step.CLAIMED,
         updated_at=now,
         sent_at=job.sent_at or now,
         due_at=later(expires_at, _GRACE_AFTER_LEASE_SECONDS),
-        history=_with_lost_attempt(job, now),
+        history=with_lost_attempt(job, now),
     )
     return step(job, after, with_expiry=True)
 
@@ -166,23 +161,7 @@ def finish(
 
     """
     _demand(job, "end an attempt", Phase.RUNNING)
-    return step(job, _finished(job, outcome, rules, jitter, token, now))
-
-
-def _finished(job: Job, outcome: Outcome, rules: JobRules, jitter: float, token: str, now: datetime) -> Job:
-    decision = decide(
-        outcome, attempts=job.attempts, max_attempts=job.max_attempts, policy=rules.retry, jitter=jitter
-    )
-    if isinstance(decision, Succeed):
-        return replace(
-            _ended(job, Phase.SUCCEEDED, token, now, rules.retention.succeeded_seconds),
-            history=_with_attempt(job, outcome, now),
-            result=outcome.result,
-            last_error=None,
-        )
-    if isinstance(decision, Retry):
-        return _waiting(job, outcome, decision, rules, token, now)
-    return _failed(job, outcome, decision, rules, token, now)
+    return step(job, finished(job, outcome, rules, jitter, token, now))
 
 
 def give_back(job: Job, *, token: str, now: datetime) -> Transition:
@@ -201,6 +180,7 @@ def give_back(job: Job, *, token: str, now: datetime) -> Transition:
         attempts=job.attempts - 1,
         lease=Lease(token),
         started_at=None,
+        step=None,
         due_at=None,
         updated_at=now,
     )
@@ -220,7 +200,7 @@ def give_up_lost(job: Job, *, rules: JobRules, token: str, now: datetime) -> Tra
     is_spent = job.attempts >= job.max_attempts and not job.phase.is_final
     if job.lease.is_held(now) or not (job.phase is Phase.RUNNING or is_spent):
         raise TransitionNotAllowedError(f"job {job.id} has no lost attempt while it is {job.phase}")
-    after = _finished(job, of_lost_worker(), rules, 0.0, token, now)
+    after = finished(job, of_lost_worker(job.step), rules, 0.0, token, now)
     if after.phase is Phase.RETRYING:
         # The message may be lost with the worker: the relay sends another.
         after = replace(after, phase=Phase.QUEUED, sent_at=None, due_at=now)
@@ -267,6 +247,17 @@ def postpone(job: Job, *, now: datetime, seconds: float) -> Transition:
     return step(job, replace(job, due_at=later(now, seconds)), with_expiry=True)
 
 
+def note_step(job: Job, at: Step) -> Transition:
+    """Note how far the running attempt has come, under the same token.
+
+    Raises:
+        TransitionNotAllowedError: the job is not running.
+
+    """
+    _demand(job, "note a step", Phase.RUNNING)
+    return step(job, replace(job, step=at))
+
+
 def extend(job: Job, *, expires_at: datetime) -> Transition:
     """Move the end of the running attempt's lease.
 
@@ -291,8 +282,8 @@ def cancel(job: Job, *, rules: JobRules, token: str, now: datetime) -> Transitio
         msg = f"a job that is {job.status} cannot be cancelled"
         raise TransitionNotAllowedError(msg)
     after = replace(
-        _ended(job, Phase.CANCELLED, token, now, rules.retention.cancelled_seconds),
-        history=_with_lost_attempt(job, now),
+        ended(job, Phase.CANCELLED, token, now, rules.retention.cancelled_seconds),
+        history=with_lost_attempt(job, now),
     )
     return step(job, after)
 
@@ -322,75 +313,3 @@ def retry_by_hand(job: Job, *, rules: JobRules, token: str, now: datetime) -> Tr
         updated_at=now,
     )
     return step(job, after)
-
-
-def _ended(job: Job, phase: Phase, token: str, now: datetime, keep_seconds: float) -> Job:
-    return replace(
-        job,
-        phase=phase,
-        lease=Lease(token),
-        started_at=None,
-        finished_at=now,
-        updated_at=now,
-        due_at=None,
-        expire_at=later(now, keep_seconds),
-    )
-
-
-def _waiting(job: Job, outcome: Outcome, decision: Retry, rules: JobRules, token: str, now: datetime) -> Job:
-    delay = min(decision.delay_seconds, VISIBILITY_MAX_SECONDS) if rules.fifo else decision.delay_seconds
-    run_at = later(now, delay)
-    # A FIFO queue keeps the group's order only while the message stays in it: never parked.
-    parked = delay > PARK_AFTER_SECONDS and not rules.fifo
-    return replace(
-        job,
-        phase=Phase.SCHEDULED if parked else Phase.RETRYING,
-        run_at=run_at,
-        sent_at=None if parked else job.sent_at,
-        due_at=run_at if parked else None,
-        lease=Lease(token),
-        started_at=None,
-        updated_at=now,
-        last_error=_error(outcome),
-        history=_with_attempt(job, outcome, now, next_attempt_at=run_at),
-    )
-
-
-def _failed(job: Job, outcome: Outcome, decision: Fail, rules: JobRules, token: str, now: datetime) -> Job:
-    error = _error(outcome)
-    if decision.exhausted:
-        error = replace(error, message=f"{error.message} (attempt {job.attempts} of {job.max_attempts})")
-    return replace(
-        _ended(job, Phase.FAILED, token, now, rules.retention.failed_seconds),
-        # The dead-letter queue is owed the job until `note_dead_lettered`.
-        due_at=later(now, rules.relay_grace_seconds),
-        last_error=error,
-        history=_with_attempt(job, outcome, now),
-    )
-
-
-def _error(outcome: Outcome) -> JobError:
-    return JobError(outcome.error or outcome.reason, outcome.code)
-
-
-def _with_attempt(
-    job: Job, outcome: Outcome, now: datetime, next_attempt_at: datetime | None = None
-) -> tuple[Attempt, ...]:
-    attempt = Attempt(
-        number=job.attempts,
-        outcome=outcome.kind,
-        started_at=job.started_at or now,
-        finished_at=now,
-        worker=job.lease.owner,
-        code=outcome.code,
-        error=outcome.error,
-        next_attempt_at=next_attempt_at,
-    )
-    return (*job.history, attempt)[-HISTORY_LIMIT:]
-
-
-def _with_lost_attempt(job: Job, now: datetime) -> tuple[Attempt, ...]:
-    """Return the history; an attempt that never reported back is put down in it as lost."""
-    if job.phase is not Phase.RUNNING:
-        return job.history
-    return _with_attempt(job, of_lost_worker(), now)

@@ -24,6 +24,8 @@ class Received:
     receive_count: int
     attributes: Mapping[str, str] = field(default_factory=dict)
     group_id: str | None = None
+    moved_from: str | None = None
+    """Of a dead letter that SQS moved by itself: the queue from which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +98,30 @@ class MessageQueue(Protocol):
         ...
 
     async def dead_letters(self) -> int:
-        """Return how many messages the dead-letter queue holds (approximate)."""
+        """Return how many messages the dead-letter queue holds, in hand or not (approximate)."""
+        ...
+
+    async def receive_dead_letters(
+        self, max_messages: int, visibility_seconds: int, wait_seconds: int = 0
+    ) -> list[Received]:
+        """Take up to ten dead letters in hand for so long, waiting up to `wait_seconds` (0-20) for one."""
+        ...
+
+    async def delete_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Delete dead letters by the receipt of their newest receive."""
+        ...
+
+    async def show_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Make dead letters (by receipt) visible again at once."""
+        ...
+
+    async def can_move_dead_letters(self) -> bool:
+        """Tell whether the queue can move its dead letters back by itself."""
+        ...
+
+    async def move_dead_letters(self) -> bool:
+        """Have the queue move all its dead letters back; tell whether it has begun.
+
+        False: it cannot, or is moving them already. Nothing may depend on it.
+        """
         ...

@@ -197,7 +197,7 @@ class QueueAdmin(Protocol):
         ...
 
     async def dead_letters(self, url: str) -> int:
-        """Return how many messages wait in a dead-letter queue (approximate)."""
+        """Return how many messages a dead-letter queue holds, in hand or not (approximate)."""
         ...
 
     async def messages(self, plan: QueuePlan, owner: str) -> int:

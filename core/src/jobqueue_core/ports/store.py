@@ -19,7 +19,7 @@ class Inserted:
     """What became of one submitted job.
 
     `job` is the stored one: another than was given when `created` is False, because a job
-    with the same idempotency key was there.
+    with the same idempotency key was there and the key still stood for it.
     """
 
     job: Job
@@ -40,13 +40,33 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs a page shows; at most one of `status` and `phase` is given."""
+    """Which jobs a page shows; at most one of `status` and `phase` is given.
+
+    `fingerprint` (of the error) comes with a queue and the phase FAILED only.
+    """
 
     queue: str | None = None
     status: Status | None = None
     phase: Phase | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The failed jobs of a queue whose errors have one fingerprint.
+
+    `oldest` and `newest` are the first and the last submitted of them, by their ids; the times are those of
+    the first and the last failure.
+    """
+
+    fingerprint: str
+    count: int
+    oldest: str
+    newest: str
+    first_failed_at: datetime
+    last_failed_at: datetime
 
 
 class JobStore(Protocol):
@@ -65,7 +85,11 @@ class JobStore(Protocol):
         ...
 
     async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
-        """Store new jobs, durable on a majority before it returns; answers in the order given."""
+        """Store new jobs, durable on a majority before it returns; answers in the order given.
+
+        Of jobs with one idempotency key one is stored, for as long as the key stands for it; it may come to
+        have the id of another of them.
+        """
         ...
 
     async def get(self, job_id: str) -> Job | None:
@@ -91,12 +115,36 @@ class JobStore(Protocol):
         """Return jobs newest first, those with ids below `before` where it is given."""
         ...
 
+    async def failed_after(
+        self, queue: str, *, limit: int, fingerprint: str | None = None, after: str | None = None
+    ) -> list[Job]:
+        """Return failed jobs of a queue in the order of their submission, those with ids above `after`."""
+        ...
+
+    async def failed_count(self, queue: str) -> int:
+        """Count the failed jobs of a queue."""
+        ...
+
+    async def failure_groups(self, queue: str, limit: int) -> list[FailureGroup]:
+        """Return the largest groups of the queue's failed jobs, the largest first.
+
+        Jobs whose error has no fingerprint are in none.
+        """
+        ...
+
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Return jobs whose `due_at` has come, the longest due first."""
         ...
 
     async def waiting_since(self, queue: str, sent_before: datetime, limit: int) -> list[Job]:
         """Return queued and retrying jobs whose message was sent before then, the oldest first."""
+        ...
+
+    async def behind(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Return, by the id of each job that has to wait for it, one of its queue and key that is before it.
+
+        That is one with a lower id that is neither final nor scheduled for later.
+        """
         ...
 
     async def counts(self, queue: str) -> PhaseCounts:

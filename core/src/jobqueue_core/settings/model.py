@@ -20,6 +20,7 @@ from jobqueue_core.settings.queue_sections import (
     RetrySettings,
     SqsSettings,
 )
+from jobqueue_core.settings.schedules import RecurringSettings, ScheduleName
 from jobqueue_core.settings.service_sections import (
     ApiSettings,
     LoggingSettings,
@@ -64,6 +65,9 @@ class Settings(Section):
     default_queue: QueueName = Field(
         default="default", description="Queue of a job that names none; always exists, made of the top level."
     )
+    schedules: dict[ScheduleName, RecurringSettings] = Field(
+        default={}, description="Recurring jobs of the default queue, name to schedule."
+    )
     queues: dict[QueueName, QueueOverrides] = Field(
         default={},
         description="More queues: name to what it has otherwise than the top level.",
@@ -103,4 +107,5 @@ class Settings(Section):
                 QueueWorkerSettings(concurrency=self.worker.concurrency), own.worker
             ).concurrency,
             retention=overlay(self.retention, own.retention),
+            schedules={**self.schedules, **own.schedules} if is_default else own.schedules,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field
@@ -16,11 +16,14 @@ from jobqueue_core.settings.queue_sections import (
     RetrySettings,
     SqsSettings,
 )
+from jobqueue_core.settings.schedules import RecurringSettings, ScheduleName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEAD_LETTER_SUFFIX = "-dead-letter"
+# A call ends with its time-out; its outcome is still to be written.
+DRAIN_SLACK_SECONDS = 5.0
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,6 +39,9 @@ class QueueOverrides(Section):
     worker: QueueWorkerSettings = Field(default=QueueWorkerSettings(), description="As the section `worker`.")
     retention: RetentionSettings = Field(
         default=RetentionSettings(), description="As the section `retention`."
+    )
+    schedules: dict[ScheduleName, RecurringSettings] = Field(
+        default={}, description="Recurring jobs of this queue; those of the top level are not inherited."
     )
 
 
@@ -87,6 +93,19 @@ class QueueSettings:
     retry: RetrySettings
     concurrency: int
     retention: RetentionSettings
+    schedules: Mapping[str, RecurringSettings] = field(default_factory=dict)
+
+
+def drain_seconds(configured: float | None, queue: QueueSettings) -> float:
+    """Return how long a worker of the queue lets what it has begun go on after SIGTERM.
+
+    Args:
+        configured: `worker.drain_seconds`; None: enough for a call and for a receive that have just begun.
+        queue: the worker's.
+    """
+    if configured is not None:
+        return configured
+    return max(queue.processor.timeout_seconds, queue.sqs.receive_wait_seconds) + DRAIN_SLACK_SECONDS
 
 
 def overlay(base: M, over: BaseModel) -> M:

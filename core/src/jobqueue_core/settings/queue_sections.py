@@ -78,6 +78,42 @@ class HeaderFromSettings(Section):
     env: EnvName = Field(description="Environment variable of the worker that holds the value.")
 
 
+class RateLimitSettings(Section):
+    """How much the external service is asked for, by all workers of the queue together."""
+
+    per_second: float | None = Field(
+        default=None, gt=0, le=1_000_000, description="Calls begun a second at most; unset: no limit."
+    )
+    concurrent: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Calls at a time at most; unset: no limit."
+    )
+
+
+class CircuitBreakerSettings(Section):
+    """When the external service is left alone because it fails, by all workers of the queue together."""
+
+    enabled: bool = Field(default=True, description="Whether calls are ever stopped.")
+    window_seconds: float = Field(
+        default=30.0, ge=1, le=3600, description="Calls of this time are judged together."
+    )
+    minimum_calls: int = Field(
+        default=20, ge=1, le=1_000_000, description="Fewer calls in the window never open the circuit."
+    )
+    failure_ratio: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of them that failed from which it opens: 5xx, time-outs and connection errors.",
+    )
+    open_seconds: float = Field(
+        default=30.0,
+        ge=0.1,
+        le=43_200,
+        description="How long no call begins; then one is let through, whose outcome closes the circuit or "
+        "opens it again.",
+    )
+
+
 class ProcessorSettings(Section):
     """The external HTTP service that does the work."""
 
@@ -105,6 +141,13 @@ class ProcessorSettings(Section):
         le=1_048_576,
         description="How much of the service's answer is kept with the job; the rest is cut.",
     )
+    rate_limit: RateLimitSettings = Field(
+        default=RateLimitSettings(),
+        description="How much the service is asked for, by all workers of the queue together.",
+    )
+    circuit_breaker: CircuitBreakerSettings = Field(
+        default=CircuitBreakerSettings(), description="When the service is left alone because it fails."
+    )
 
 
 class BackoffSettings(Section):
@@ -124,6 +167,13 @@ class RetrySettings(Section):
 
     max_attempts: int = Field(
         default=3, ge=1, le=100, description="Calls of the external service at most, the first included."
+    )
+    max_deaths: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Workers in a row that may die of a job before it is isolated: it then fails, "
+        "whatever attempts it has left.",
     )
     backoff: BackoffSettings = Field(
         default=BackoffSettings(), description="The wait before the next attempt."

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from jobqueue_core.settings.model import Settings
 from jobqueue_core.settings.queue import QueueOverrides
 from jobqueue_core.settings.schema import (
+    ANY_NAME,
     ENV_PREFIX,
     Kind,
     Setting,
@@ -25,6 +26,7 @@ from jobqueue_core.settings.schema import (
     find,
     settings_below,
 )
+from jobqueue_core.settings.secret_source import SECRETS
 
 TARGET = Path("docs/reference/settings.md")
 
@@ -92,7 +94,7 @@ def _top(name: str) -> Setting:
 def _rows(section: Setting) -> tuple[Setting, ...]:
     if section.kind is Kind.SECTION:
         return tuple(settings_below(section))
-    item = find((*section.path, "<setting>"))
+    item = find((*section.path, "<setting>" if section.path == (SECRETS,) else ANY_NAME))
     return tuple(settings_below(item)) if item else ()
 
 
@@ -100,7 +102,7 @@ def _queues() -> str:
     groups = "".join(
         f"| `queues.<name>.{group}` | {', '.join(f'`{_short(group, each)}`' for each in settings)} |\n"
         for group in QueueOverrides.model_fields
-        if (below := find(("queues", "<name>", group))) and (settings := tuple(settings_below(below)))
+        if (below := find(("queues", ANY_NAME, group))) and (settings := _rows(below))
     )
     variable = env_name(("queues", "emails", "retry", "max_attempts"))
     return (

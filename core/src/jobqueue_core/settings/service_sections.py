@@ -56,11 +56,13 @@ class WorkerSettings(QueueWorkerSettings):
     queue: QueueName | None = Field(
         default=None, description="Queue that this worker works for; unset: the default queue."
     )
-    drain_seconds: float = Field(
-        default=30.0,
+    drain_seconds: float | None = Field(
+        default=None,
         ge=0,
         le=43_200,
-        description="How long running jobs may go on after SIGTERM; shorter than the pod's grace period.",
+        description="How long running jobs may go on after SIGTERM; shorter than the pod's grace period. "
+        "Unset: as long as a call (`processor.timeout_seconds`) or a receive (`sqs.receive_wait_seconds`) "
+        "may take, and 5 s.",
     )
     heartbeat_seconds: float = Field(
         default=5.0, gt=0, le=300, description="How often a worker writes its state to the database."
@@ -96,7 +98,10 @@ class ApiLimitsSettings(Section):
     )
     max_batch: int = Field(default=1000, ge=1, le=1000, description="Most jobs in one `POST /jobs/batch`.")
     max_delay_seconds: float = Field(
-        default=31_536_000.0, ge=0, le=315_360_000, description="Furthest that a job may be scheduled ahead."
+        default=31_622_400.0,
+        ge=0,
+        le=315_360_000,
+        description="Furthest that a job may be scheduled ahead; a year, whichever day it begins.",
     )
 
 
@@ -118,6 +123,13 @@ class ApiSettings(Section):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address it listens on.")
     port: Port = Field(default=8000, description="Port it listens on; 0 takes a free one.")
+    idempotency_seconds: float = Field(
+        default=86_400.0,
+        ge=60,
+        le=604_800,
+        description="How long an idempotency key stands for the job it came with; a finished job is kept as "
+        "long. Afterwards the key may come with another job.",
+    )
     auth: ApiAuthSettings = Field(default=ApiAuthSettings(), description="Who may call the API.")
     limits: ApiLimitsSettings = Field(
         default=ApiLimitsSettings(), description="What one request may ask for."

@@ -10,6 +10,8 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from jobqueue_core.build import build_version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobqueue_core.domain.heartbeat import Heartbeat
 
 # HTTP answers of our own API: a store's round trip is milliseconds, its time-out seconds.
@@ -83,6 +85,24 @@ class Metrics:
         self.resent = Counter(
             "jobqueue_relay_resent", "Messages that the relay had to send.", ["queue"], registry=r
         )
+        self.scheduled_runs = Counter(
+            "jobqueue_scheduled_runs",
+            "Due times of schedules that this process made jobs of.",
+            ["queue"],
+            registry=r,
+        )
+        self.circuit_open = Gauge(
+            "jobqueue_circuit_open",
+            "1 while the circuit of the external service is open or half-open.",
+            ["queue"],
+            registry=r,
+        )
+        self.flow_waiting = Gauge(
+            "jobqueue_flow_waiting",
+            "Messages that wait for a limit, a pause or an open circuit.",
+            ["queue"],
+            registry=r,
+        )
         info = Gauge(
             "jobqueue_build_info",
             "Constant 1; the build in its labels.",
@@ -98,6 +118,15 @@ class Metrics:
     def relay_resent(self, queue: str, count: int) -> None:
         """Count messages that the relay had to send."""
         self.resent.labels(queue).inc(count)
+
+    def recurring_run(self, queue: str) -> None:
+        """Count a due time of a schedule that became a job."""
+        self.scheduled_runs.labels(queue).inc()
+
+    def watch_flow(self, queue: str, *, waiting: Callable[[], int], is_open: Callable[[], bool]) -> None:
+        """Have the gauges of a worker's flow control read when they are asked for."""
+        self.flow_waiting.labels(queue).set_function(waiting)
+        self.circuit_open.labels(queue).set_function(is_open)
 
     def worker_state(self, heartbeat: Heartbeat) -> None:
         """Set the gauges of a worker."""

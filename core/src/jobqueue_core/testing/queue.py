@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobqueue_core.domain.errors import QueueUnavailableError
 from jobqueue_core.ports.queue import EntryError, QueueCounts, Received
+from jobqueue_core.testing.letters import MemoryLetters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,28 +38,40 @@ class Faults:
     Attributes:
         away: every call fails as a whole.
         entries: codes with which the next entries of batches fail, one each, the call itself succeeding.
+        send_entries: the same, of sends alone.
         duplicate: every receive leaves the message visible, as a standard queue may.
 
     """
 
     away: bool = False
     entries: list[str] = field(default_factory=list)
+    send_entries: list[str] = field(default_factory=list)
     duplicate: bool = False
 
 
 class MemoryQueue:
     """Implements the port `MessageQueue`."""
 
-    def __init__(self, name: str, clock: Clock, *, visibility_timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        *,
+        visibility_timeout_seconds: float = 60.0,
+        max_receive_count: int = 10,
+    ) -> None:
         """Start empty; a name that ends in `.fifo` makes a FIFO queue."""
         self._name = name
         self._clock = clock
         self._visibility = visibility_timeout_seconds
+        self._max_receive_count = max_receive_count
         self._messages: dict[str, _Stored] = {}
         self._deduplicated: dict[str, float] = {}
         self._ids = count(1)
         self._arrival = asyncio.Event()
-        self.dead: list[Message] = []
+        self.letters = MemoryLetters(clock, fifo=self.fifo)
+        self.moves_letters = False
+        """Whether it can move dead letters back by itself, as SQS can and not every server for tests."""
         self.faults = Faults()
         self.calls = 0
 
@@ -73,9 +86,24 @@ class MemoryQueue:
         return self._name.endswith(".fifo")
 
     @property
+    def dead(self) -> list[Message]:
+        """Every dead letter, the oldest first."""
+        return self.letters.messages
+
+    @property
     def bodies(self) -> list[str]:
         """Bodies of every message in the queue, visible or not."""
         return [stored.message.body for stored in self._messages.values()]
+
+    @property
+    def messages(self) -> list[Message]:
+        """Every message in the queue, as it was sent."""
+        return [stored.message for stored in self._messages.values()]
+
+    @property
+    def receive_counts(self) -> list[int]:
+        """How often each message in the queue has been received."""
+        return [stored.receive_count for stored in self._messages.values()]
 
     def lose_everything(self) -> None:
         """Forget every message, as a queue that crashed would."""
@@ -87,10 +115,10 @@ class MemoryQueue:
             msg = f"the queue {self._name} is away"
             raise QueueUnavailableError(msg)
 
-    def _entry_fault(self) -> EntryError | None:
-        if not self.faults.entries:
-            return None
-        return EntryError(self.faults.entries.pop(0), "made to fail", sender_fault=False)
+    def _entry_fault(self, codes: list[str] | None = None) -> EntryError | None:
+        """Take the next code of those given, or of those that are for any batch."""
+        codes = codes or self.faults.entries
+        return EntryError(codes.pop(0), "made to fail", sender_fault=False) if codes else None
 
     async def prepare(self) -> None:
         """Nothing to create."""
@@ -102,7 +130,7 @@ class MemoryQueue:
         return [self._put(message) for message in messages]
 
     def _put(self, message: Message) -> EntryError | None:
-        fault = self._entry_fault()
+        fault = self._entry_fault(self.faults.send_entries)
         if fault is not None:
             return fault
         now = self._clock.monotonic()
@@ -112,7 +140,7 @@ class MemoryQueue:
                 return None
             self._deduplicated[message.deduplication_id] = now
         number = f"m{next(self._ids)}"
-        self._messages[number] = _Stored(number, message, visible_at=now)
+        self._messages[number] = _Stored(number, message, visible_at=now + message.delay_seconds)
         self._arrival.set()
         return None
 
@@ -149,10 +177,14 @@ class MemoryQueue:
             if self.fifo and stored.visible_at > now
         }
         taken: list[Received] = []
-        for stored in self._messages.values():
+        for stored in [*self._messages.values()]:
             if len(taken) == min(max_messages, _RECEIVE_MAX):
                 break
             if stored.visible_at > now or (self.fifo and stored.message.group_id in blocked):
+                continue
+            if stored.receive_count == self._max_receive_count:
+                # SQS: what was received so often goes to the dead-letter queue as it is.
+                self.letters.put(self._messages.pop(stored.id).message, source=self._name)
                 continue
             stored.receive_count += 1
             stored.receipt = f"{stored.id}/{stored.receive_count}"
@@ -209,7 +241,7 @@ class MemoryQueue:
         for message in messages:
             fault = self._entry_fault()
             if fault is None:
-                self.dead.append(message)
+                self.letters.put(message)
             answers.append(fault)
         return answers
 
@@ -223,4 +255,41 @@ class MemoryQueue:
     async def dead_letters(self) -> int:
         """Count dead letters."""
         self._call()
-        return len(self.dead)
+        return len(self.letters)
+
+    async def receive_dead_letters(
+        self, max_messages: int, visibility_seconds: int, wait_seconds: int = 0
+    ) -> list[Received]:
+        """Take dead letters; what is not there does not come by waiting."""
+        del wait_seconds
+        self._call()
+        return self.letters.receive(max_messages, visibility_seconds)
+
+    async def delete_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Delete dead letters by their newest receipt."""
+        self._call()
+        answers: list[EntryError | None] = []
+        for receipt in receipts:
+            fault = self._entry_fault()
+            if fault is None:
+                self.letters.delete(receipt)
+            answers.append(fault)
+        return answers
+
+    async def show_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Show dead letters again at once."""
+        self._call()
+        return [self._entry_fault() or self.letters.change_visibility(receipt, 0) for receipt in receipts]
+
+    async def can_move_dead_letters(self) -> bool:
+        """Tell what was set."""
+        self._call()
+        return self.moves_letters
+
+    async def move_dead_letters(self) -> bool:
+        """Move all dead letters at once, where that is possible."""
+        self._call()
+        if self.moves_letters:
+            for message in self.letters.empty():
+                self._put(message)
+        return self.moves_letters

@@ -117,9 +117,9 @@ class MemoryQueueAdmin:
         return QueueReading(state.counts, replace(state.settings) if with_settings else None)
 
     async def dead_letters(self, url: str) -> int:
-        """Return the visible messages."""
+        """Return all messages."""
         self._call("dead_letters")
-        return self._get(url).counts.visible
+        return self._get(url).counts.total
 
     async def messages(self, plan: QueuePlan, owner: str) -> int:
         """Add up all counts of what is the owner's."""

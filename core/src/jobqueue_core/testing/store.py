@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.heartbeat import PhaseCounts
 from jobqueue_core.domain.ids import lowest_id_at
 from jobqueue_core.domain.job import Job, Phase
-from jobqueue_core.ports.store import Backlog, Inserted
+from jobqueue_core.domain.submission import is_over
+from jobqueue_core.ports.store import Backlog, FailureGroup, Inserted, JobFilter
 from jobqueue_core.testing.clock import START
 
 if TYPE_CHECKING:
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.domain.transitions import Guard, Transition
-    from jobqueue_core.ports.store import JobFilter
 
 _WAITING = (Phase.QUEUED, Phase.RETRYING)
 
@@ -29,6 +31,8 @@ class MemoryJobStore:
     def __init__(self) -> None:
         """Start empty and available."""
         self.jobs: dict[str, Job] = {}
+        self.keys: dict[tuple[str, str], tuple[str, datetime | None]] = {}
+        """Idempotency keys by queue and key: the id of the job, and until when they stand for it."""
         self.heartbeats: dict[str, Heartbeat] = {}
         self.available = True
         self.clock_time = START
@@ -56,17 +60,23 @@ class MemoryJobStore:
         self._check()
         answers = []
         for job in jobs:
-            holder = self._holder(job)
-            if holder is None:
-                self.jobs[job.id] = job
-            answers.append(Inserted(holder or job, created=holder is None))
+            placed = self._placed(job)
+            there = self.jobs.get(placed.id)
+            if there is None:
+                self.jobs[placed.id] = placed
+            answers.append(Inserted(there or placed, created=there is None))
         return answers
 
-    def _holder(self, job: Job) -> Job | None:
+    def _placed(self, job: Job) -> Job:
+        """Return the job under the id that its idempotency key stands for."""
         if job.idempotency_key is None:
-            return self.jobs.get(job.id)
-        wanted = (job.queue, job.idempotency_key)
-        return next((j for j in self.jobs.values() if (j.queue, j.idempotency_key) == wanted), None)
+            return job
+        name = (job.queue, job.idempotency_key)
+        job_id, until = self.keys.get(name, (job.id, job.idempotency_until))
+        if is_over(until, job.created_at):
+            job_id, until = job.id, job.idempotency_until
+        self.keys[name] = (job_id, until)
+        return replace(job, id=job_id)
 
     async def get(self, job_id: str) -> Job | None:
         """Return one job."""
@@ -113,6 +123,31 @@ class MemoryJobStore:
         )
         return [job for job in jobs if before is None or job.id < before][:limit]
 
+    async def failed_after(
+        self, queue: str, *, limit: int, fingerprint: str | None = None, after: str | None = None
+    ) -> list[Job]:
+        """Return failed jobs, the oldest first."""
+        self._check()
+        which = JobFilter(queue=queue, phase=Phase.FAILED, fingerprint=fingerprint)
+        jobs = sorted((job for job in self.jobs.values() if _matches(which, job)), key=lambda j: j.id)
+        return [job for job in jobs if after is None or job.id > after][:limit]
+
+    async def failed_count(self, queue: str) -> int:
+        """Count the failed."""
+        self._check()
+        return len(list(self._of(queue, (Phase.FAILED,))))
+
+    async def failure_groups(self, queue: str, limit: int) -> list[FailureGroup]:
+        """Group by fingerprint."""
+        self._check()
+        by_fingerprint: dict[str, list[Job]] = defaultdict(list)
+        for job in self._of(queue, (Phase.FAILED,)):
+            fingerprint = _fingerprint(job)
+            if fingerprint is not None:
+                by_fingerprint[fingerprint].append(job)
+        groups = [_group(fingerprint, jobs) for fingerprint, jobs in by_fingerprint.items()]
+        return sorted(groups, key=lambda group: (-group.count, group.fingerprint))[:limit]
+
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Return jobs that are owed something."""
         self._check()
@@ -130,6 +165,21 @@ class MemoryJobStore:
             if job.sent_at is not None and job.sent_at < sent_before
         ]
         return [job for _, job in sorted(sent, key=lambda pair: pair[0])][:limit]
+
+    async def behind(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Look for one earlier job before each."""
+        self._check()
+        in_the_way = {
+            (job.queue, job.ordering_key, job.id): job
+            for job in sorted(self.jobs.values(), key=attrgetter("id"))
+            if not job.phase.is_final and job.phase is not Phase.SCHEDULED and job.ordering_key is not None
+        }
+        found: dict[str, Job] = {}
+        for job in jobs:
+            for (queue, key, job_id), other in in_the_way.items():
+                if (queue, key) == (job.queue, job.ordering_key) and job_id < job.id:
+                    found.setdefault(job.id, other)
+        return found
 
     async def counts(self, queue: str) -> PhaseCounts:
         """Count by phase."""
@@ -191,7 +241,7 @@ def _holds(guard: Guard, stored: Job) -> bool:
 def _changed(stored: Job, transition: Transition) -> Job:
     """Write only what the step changes, as the real store does."""
     before, after = transition.before, transition.after
-    names = [name for name in Job.__slots__ if getattr(before, name) != getattr(after, name)]
+    names = [name for name in Job.__slots__ if getattr(before, name) is not getattr(after, name)]
     return replace(stored, **{name: getattr(after, name) for name in names})
 
 
@@ -200,6 +250,17 @@ def _matches(which: JobFilter, job: Job) -> bool:
         (which.queue is None or job.queue == which.queue)
         and (which.status is None or job.status is which.status)
         and (which.phase is None or job.phase is which.phase)
+        and (which.fingerprint is None or _fingerprint(job) == which.fingerprint)
         and (which.created_from is None or job.id >= lowest_id_at(which.created_from))
         and (which.created_before is None or job.id < lowest_id_at(which.created_before))
     )
+
+
+def _fingerprint(job: Job) -> str | None:
+    return None if job.last_error is None else job.last_error.fingerprint
+
+
+def _group(fingerprint: str, jobs: list[Job]) -> FailureGroup:
+    ends = [job.finished_at or job.updated_at for job in jobs]
+    ids = [job.id for job in jobs]
+    return FailureGroup(fingerprint, len(jobs), min(ids), max(ids), min(ends), max(ends))

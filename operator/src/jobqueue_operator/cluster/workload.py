@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from jobqueue_core.settings.queue import DRAIN_SLACK_SECONDS
 from jobqueue_operator.resource.names import GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, NAME_LABEL, VERSION
 from jobqueue_operator.targets.deployment import TEMPLATE_HASH
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from jobqueue_core.settings.operator_section import TemplateSettings
     from jobqueue_operator.resource.jobqueue import JobQueue
     from jobqueue_operator.resource.spec import JobQueueSpec
+    from jobqueue_operator.resource.spec_processor import ProcessorSpec
 
 Manifest = dict[str, Any]
 
@@ -23,6 +26,10 @@ _CONTAINER = "worker"
 _USER = 10001
 # Between the end of a worker's own drain time and SIGKILL it hands back what it has not finished.
 _HAND_BACK_SECONDS = 10
+# Where the spec leaves the service to the workers' own settings: their default.
+_TIMEOUT_SECONDS = 30.0
+# SQS: longest long poll. What a receive brings that is cut off stays hidden until its time-out.
+_RECEIVE_SECONDS = 20.0
 
 
 def owner_reference(resource: JobQueue) -> Manifest:
@@ -76,6 +83,27 @@ def worker_settings(resource: JobQueue, jobs: str) -> dict[str, str]:
     if spec.processor is not None:
         env["JOBQUEUE_PROCESSOR__URL"] = spec.processor.url
         env["JOBQUEUE_PROCESSOR__TIMEOUT_SECONDS"] = f"{spec.processor.timeout_seconds:g}"
+        env |= _limits(spec.processor)
+    return env
+
+
+def _limits(processor: ProcessorSpec) -> dict[str, str]:
+    """Return what the service may be asked for, as the environment of workers."""
+    limit, breaker = processor.rate_limit, processor.circuit_breaker
+    found: dict[str, float | None] = {}
+    if limit is not None:
+        found["RATE_LIMIT__PER_SECOND"] = limit.per_second
+        found["RATE_LIMIT__CONCURRENT"] = limit.concurrent
+    if breaker is not None:
+        found["CIRCUIT_BREAKER__WINDOW_SECONDS"] = breaker.window_seconds
+        found["CIRCUIT_BREAKER__MINIMUM_CALLS"] = breaker.minimum_calls
+        found["CIRCUIT_BREAKER__FAILURE_RATIO"] = breaker.failure_ratio
+        found["CIRCUIT_BREAKER__OPEN_SECONDS"] = breaker.open_seconds
+    env = {
+        f"JOBQUEUE_PROCESSOR__{name}": f"{value:.15g}" for name, value in found.items() if value is not None
+    }
+    if breaker is not None:
+        env["JOBQUEUE_PROCESSOR__CIRCUIT_BREAKER__ENABLED"] = str(breaker.enabled).lower()
     return env
 
 
@@ -143,11 +171,25 @@ def _metadata(resource: JobQueue, name: str) -> Manifest:
     }
 
 
+def _drain_and_grace(spec: JobQueueSpec) -> tuple[int, int]:
+    """Return how long a worker lets run what it has begun, and when it is killed, in seconds from SIGTERM.
+
+    A call that has begun may end, and so may a receive; where the spec wants an earlier end, the worker
+    still has its time to hand back what it has not finished.
+    """
+    template = spec.worker.template
+    wanted = None if template is None else template.termination_grace_period_seconds
+    timeout = _TIMEOUT_SECONDS if spec.processor is None else spec.processor.timeout_seconds
+    drain = ceil(max(timeout, _RECEIVE_SECONDS) + DRAIN_SLACK_SECONDS)
+    if wanted is None:
+        return drain, drain + _HAND_BACK_SECONDS
+    return max(0, min(drain, wanted - _HAND_BACK_SECONDS)), wanted
+
+
 def _pod_spec(spec: JobQueueSpec, image: str, defaults: TemplateSettings, resource: JobQueue) -> Manifest:
     template = spec.worker.template
     assert template is not None  # noqa: S101 -- checked by the caller
-    timeout = 30.0 if spec.processor is None else spec.processor.timeout_seconds
-    drain = int(timeout) + 5
+    drain, grace = _drain_and_grace(spec)
     pod: Manifest = {
         "securityContext": {
             "runAsNonRoot": True,
@@ -156,9 +198,7 @@ def _pod_spec(spec: JobQueueSpec, image: str, defaults: TemplateSettings, resour
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "automountServiceAccountToken": False,
-        # A job that has begun may end: the worker drains for as long as one call may take.
-        "terminationGracePeriodSeconds": template.termination_grace_period_seconds
-        or drain + _HAND_BACK_SECONDS,
+        "terminationGracePeriodSeconds": grace,
         "containers": [_container(spec, image, defaults, resource, drain)],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }

@@ -119,7 +119,9 @@ class ClusterObserver:
             drifted = self._drift.seen(self._plan, queue.settings)
         heartbeats = () if isinstance(store.heartbeats, Unknown) else store.heartbeats
         return Seen(
-            observation=self._workload.observation(counts, store.backlog, store.heartbeats),
+            observation=self._workload.observation(
+                counts, store.backlog, store.heartbeats, is_stopped=store.is_stopped
+            ),
             dead_letters=dead_letters,
             drifted=drifted,
             queue_error=queue_error,

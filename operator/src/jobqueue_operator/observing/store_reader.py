@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.store import JobStore
 
 WINDOW_SECONDS = 0.02
@@ -39,11 +40,14 @@ class StoreReading:
         backlog: What is left to do.
         heartbeats: The workers that were heard of lately.
         error: Why one of them is unknown.
+        is_stopped: Whether the workers begin no calls: the circuit of the external service is not closed, or
+            it asked for a pause; None when the workers have told nothing, or it cannot be read.
     """
 
     backlog: Backlog | Unknown
     heartbeats: tuple[Heartbeat, ...] | Unknown
     error: StoreUnavailableError | None = None
+    is_stopped: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,14 @@ class StoreReader:
 
     Args:
         store: The job store.
+        flows: Where the workers share what they know of the external services.
         clock: Time and waiting.
     """
 
-    def __init__(self, store: JobStore, clock: Clock) -> None:
+    def __init__(self, store: JobStore, flows: FlowStore, clock: Clock) -> None:
         self._store = store
+        self._flows = flows
+        self._clock = clock
         self._deep: set[str] = set()
         self._deep_turns = asyncio.Semaphore(_DEEP_AT_ONCE)
         self._workers: Batcher[_Ask, tuple[Heartbeat, ...] | StoreUnavailableError] = Batcher(
@@ -81,6 +88,13 @@ class StoreReader:
             linger_seconds=WINDOW_SECONDS,
             sleep=clock.sleep,
         )
+        self._stops: Batcher[str, bool | None] = Batcher(
+            self._read_stops,
+            max_size=_QUEUES_AT_ONCE,
+            max_in_flight=_FLUSHES_AT_ONCE,
+            linger_seconds=WINDOW_SECONDS,
+            sleep=clock.sleep,
+        )
 
     async def read(self, queue: str, seen_after: datetime) -> StoreReading:
         """Read what is left to do and who works.
@@ -90,6 +104,7 @@ class StoreReader:
             seen_after: Workers that were not heard of since then are left out.
         """
         asked = self._workers.submit(_Ask(queue, seen_after))
+        is_stopped = self._stops.submit(queue)
         if queue in self._deep:
             backlog: Backlog | StoreUnavailableError = await self._read_deep(queue)
         else:
@@ -97,11 +112,13 @@ class StoreReader:
         heartbeats = await asked
         self._note(queue, backlog)
         errors = [each for each in (backlog, heartbeats) if isinstance(each, StoreUnavailableError)]
-        return StoreReading(_known(backlog), _known(heartbeats), errors[0] if errors else None)
+        return StoreReading(
+            _known(backlog), _known(heartbeats), errors[0] if errors else None, await is_stopped
+        )
 
     async def close(self) -> None:
         """Make the reads that wait, and return when they are done."""
-        await asyncio.gather(self._workers.close(), self._backlogs.close())
+        await asyncio.gather(self._workers.close(), self._backlogs.close(), self._stops.close())
 
     def _note(self, queue: str, backlog: Backlog | StoreUnavailableError) -> None:
         if isinstance(backlog, Backlog):
@@ -131,6 +148,14 @@ class StoreReader:
         except StoreUnavailableError as error:
             return [error] * len(queues)
         return [found[queue] for queue in queues]
+
+    async def _read_stops(self, queues: Sequence[str]) -> Sequence[bool | None]:
+        try:
+            found = await self._flows.load_many(set(queues))
+        except StoreUnavailableError:
+            return [None] * len(queues)
+        now = self._clock.now().timestamp()
+        return [found[queue].is_stopped(now) if queue in found else None for queue in queues]
 
     async def _read_deep(self, queue: str) -> Backlog | StoreUnavailableError:
         try:

@@ -45,15 +45,20 @@ class Workload:
         queue: QueueCounts | Unknown,
         backlog: Backlog | Unknown,
         heartbeats: Iterable[Heartbeat] | Unknown,
+        *,
+        is_stopped: bool | None = None,
     ) -> Observation:
         """Return what can be decided on, without replicas, which the control loop knows.
+
+        Whether the external service fails is what the workers have agreed on (`is_stopped`: they begin no
+        calls); where that is not known, it is judged by their attempts.
 
         Without heartbeats it is not known who is busy, so what is left to do is not known either.
         Rates go on from the last reading that was whole.
         """
         if isinstance(heartbeats, Unknown):
             return Observation(
-                current=0, queue=queue, store_waiting=heartbeats, circuit_open=self._failures.failing
+                current=0, queue=queue, store_waiting=heartbeats, circuit_open=self._is_failing(is_stopped)
             )
         tally, at = self.tally, self._clock.monotonic()
         tally.read(heartbeats)
@@ -72,8 +77,11 @@ class Workload:
             oldest_age_seconds=self._age(backlog),
             service_seconds=tally.service_seconds,
             arrival_per_second=self._arrival.per_second,
-            circuit_open=self._failures.failing,
+            circuit_open=self._is_failing(is_stopped),
         )
+
+    def _is_failing(self, is_stopped: bool | None) -> bool:  # noqa: FBT001 -- a reading, no switch
+        return self._failures.failing if is_stopped is None else is_stopped
 
     def _age(self, backlog: Backlog | Unknown) -> float | None:
         if isinstance(backlog, Unknown) or backlog.oldest_waiting is None:

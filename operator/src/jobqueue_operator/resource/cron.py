@@ -1,6 +1,7 @@
-"""The cron expressions of schedules: the grammar, once as a rule of the schema and once for `parse`.
+"""The cron expressions and time zones of schedules, once as rules of the schema and once for `parse`.
 
-It is that part of the usual syntax which cronsim reads: every expression that passes here is read by it.
+The grammar is that part of the usual syntax which cronsim reads: every expression that passes here is read
+by it.
 """
 
 from __future__ import annotations
@@ -74,5 +75,14 @@ Cron = Annotated[
         f"'{_ORDER}'.indexOf(range.substring(0, 3)) <= '{_ORDER}'.indexOf(range.substring(4)))",
         message="a range a-b of a cron expression must not run backwards (sunday is 0 and 7, the name 0)",
         holds=runs_forwards,
+    ),
+]
+
+TimeZone = Annotated[
+    str,
+    Field(max_length=64),
+    matches(
+        "[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*",
+        "must be the name of a time zone, as UTC or Europe/Berlin",
     ),
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
+from jobqueue_core.domain.cron import time_zone
+from jobqueue_core.settings.schedules import RecurringSettings
 from jobqueue_operator import scaling as policy
 from jobqueue_operator.resource.names import NAME_MAX
 from jobqueue_operator.resource.rule import problems_of
@@ -76,6 +78,7 @@ def parse(body: Mapping[str, Any]) -> JobQueue:
         raise InvalidJobQueueError(tuple(_problems(error))) from error
     scaling_spec(spec)
     schedules(spec)
+    _check_recurring(spec)
     return JobQueue(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -136,6 +139,25 @@ def schedules(spec: JobQueueSpec) -> tuple[Schedule, ...]:
     return tuple(found)
 
 
+def _check_recurring(spec: JobQueueSpec) -> None:
+    """Hold the recurring jobs against the rules of the settings, by which the API reads them.
+
+    Raises:
+        InvalidJobQueueError: A time zone is unknown, an expression never fires, or a payload is too large.
+    """
+    problems: list[str] = []
+    for position, each in enumerate(spec.schedules):
+        try:
+            RecurringSettings.model_validate(each.model_dump(exclude={"name"}))
+        except ValidationError as error:
+            problems += [
+                f"{_path(('spec', 'schedules', position, to_camel(str(detail['loc'][0]))))}: {detail['msg']}"
+                for detail in error.errors(include_url=False, include_input=False)
+            ]
+    if problems:
+        raise InvalidJobQueueError(tuple(problems))
+
+
 def _target(target: ScalingTarget | None) -> policy.BacklogPerReplica | policy.DrainSeconds:
     if target is not None and target.drain_seconds is not None:
         return policy.DrainSeconds(target.drain_seconds)
@@ -152,12 +174,10 @@ def _schedule(cron: str, time_zone: str, duration_seconds: int, min_replicas: in
 
 
 def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
     try:
-        return ZoneInfo(name)
-    except (KeyError, OSError, ValueError) as error:  # unknown; a folder of the database; not a name
-        raise InvalidScalingSpecError((f"timeZone: unknown time zone {name!r}",)) from error
+        return time_zone(name)
+    except ValueError as error:
+        raise InvalidScalingSpecError((f"timeZone: {error}",)) from error
 
 
 def _problems(error: ValidationError) -> Iterable[str]:

@@ -47,6 +47,7 @@ spec:
     zeroAfterSeconds: 120
     onUnknown: Hold                             # or replicas: n
     schedules: [ { cron: "0 8 * * 1-5", durationSeconds: 36000, minReplicas: 2 } ]
+  schedules: [ { name: digest, cron: "0 6 * * *", timeZone: Europe/Berlin, payload: { kind: digest } } ]
   suspend: None                                 # Hold | HoldAndDrain
 """
 
@@ -78,7 +79,8 @@ condition `Ready` with reason `InvalidSpec`; the workers are then left as they a
 - `processor.url` is no http:// or https:// URL with a host, or holds a user or password;
 - `scaling.onUnknown.replicas` is more than `maxReplicas`;
 - a `timeZone` that the IANA database does not have;
-- a `cron` of a day that no year has, as `0 0 31 2 *`.
+- a `cron` of a day that no year has, as `0 0 31 2 *`;
+- a key in `schedules[].labels` that is no label, or a `schedules[].payload` of more than 64 KiB.
 
 ## Commands
 
@@ -95,9 +97,11 @@ A HorizontalPodAutoscaler with a JobQueue as its target moves the same floor.
 _SCHEDULES = """
 ## Schedules
 
-A schedule is in force from each time of its `cron` for `durationSeconds`. Of schedules that overlap the
-highest `minReplicas` counts. A duration may be longer than the time between two beginnings: the schedule is
-then always in force.
+There are two kinds. A schedule of `spec.schedules` submits a job at each time of its `cron`: see
+[Recurring jobs](../howto/recurring-jobs.md). A schedule of `spec.scaling.schedules` submits nothing, it is a
+floor of workers: in force from each time of its `cron` for `durationSeconds`. Of floors that overlap the
+highest `minReplicas` counts. A duration may be longer than the time between two beginnings: the floor is then
+always in force.
 
 `cron` has five fields: minute, hour, day of month, month, day of week.
 
@@ -116,7 +120,7 @@ Where day of month and day of week both name days, one of the two is enough; whe
 The clocks are those of `timeZone`. A time that they skip counts at the first moment after the gap. A time
 that occurs twice counts the first time only. Where minute or hour begins with `*`, the schedule is a rhythm:
 it goes on through the time that occurs twice, and has nothing to make up for in the gap. Durations are
-elapsed time.
+elapsed time. Both kinds follow these rules.
 """
 
 _COLUMNS = "| column | field | meaning |\n|---|---|---|\n"
@@ -130,11 +134,11 @@ def reference() -> str:
     parts = [_HEAD, "## Columns\n\n", _COLUMNS, *map(_column, _columns())]
     parts += ["\n## Spec\n\n", _SPEC]
     for path, schema, required in _fields(spec_schema(), "spec"):
-        kind, default, rules = _type(schema), _default(path, schema, required=required), _rules(schema)
+        kind, default, rules = _type(schema, path), _default(path, schema, required=required), _rules(schema)
         parts.append(_row(f"`{path}`", kind, default, rules, schema["description"]))
     parts += [_SCHEDULES, "\n## Status\n\n", _STATUS]
     for path, schema, _ in _fields(status_schema(), "status"):
-        parts.append(_row(f"`{path}`", _type(schema), schema["description"]))
+        parts.append(_row(f"`{path}`", _type(schema, path), schema["description"]))
     return "".join(parts)
 
 
@@ -164,16 +168,16 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def _type(schema: Schema) -> str:
+def _type(schema: Schema, path: str) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "type" not in schema:
         return "`Hold`, or object"
     if schema["type"] == "array":
-        return f"list, each {_type(schema['items'])}"
+        return f"list, each {_type(schema['items'], path)}"
     if schema["type"] == "object":
         if takes_any(schema):
-            return "object as in a pod"
+            return "any object" if path == "spec.schedules[].payload" else "object as in a pod"
         return "map of strings" if "additionalProperties" in schema else "object"
     names_of = {"integer": "whole number", "number": "number", "boolean": "true or false"}
     return "time" if schema.get("format") == "date-time" else names_of.get(schema["type"], "string")

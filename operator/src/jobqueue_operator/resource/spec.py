@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from jobqueue_core.settings.rules import RECEIVES_PER_ATTEMPT
-from jobqueue_operator.resource.part import Part
+from jobqueue_operator.resource.part import Part, keyed_by, one_each
 from jobqueue_operator.resource.rule import Rule
 from jobqueue_operator.resource.spec_processor import ProcessorSpec, RetrySpec
 from jobqueue_operator.resource.spec_queue import QueueSpec
 from jobqueue_operator.resource.spec_scaling import ScalingSection
+from jobqueue_operator.resource.spec_schedules import SCHEDULES_MAX, RecurringSpec
 from jobqueue_operator.resource.spec_worker import WorkerSpec
 
 _RULES: tuple[Rule[JobQueueSpec], ...] = (
@@ -40,6 +41,13 @@ _RULES: tuple[Rule[JobQueueSpec], ...] = (
         ),
         field=".queue.deadLetter.maxReceiveCount",
     ),
+    Rule(
+        # The API server tells the names apart by the type of the list.
+        cel=None,
+        message="must have one entry a name",
+        holds=lambda spec: one_each(tuple(schedule.name for schedule in spec.schedules)),
+        field=".schedules",
+    ),
 )
 
 
@@ -61,6 +69,13 @@ class JobQueueSpec(Part):
         description="Who works for the queue: exactly one of `scaleTargetRef` and `template`."
     )
     scaling: ScalingSection = Field(default=ScalingSection(), description="How many workers run.")
+    schedules: tuple[RecurringSpec, ...] = Field(
+        default=(),
+        max_length=SCHEDULES_MAX,
+        json_schema_extra=keyed_by("name"),
+        description="Recurring jobs: at each time of its `cron` a job is submitted. "
+        "(`scaling.schedules` is another thing: floors of workers.)",
+    )
     suspend: Literal["None", "Hold", "HoldAndDrain"] = Field(
         default="None",
         description="`Hold` keeps the number of workers as it is. `HoldAndDrain` goes to zero, whatever "

@@ -55,13 +55,38 @@ class HeaderFromSpec(Part):
 
 
 class RateLimitSpec(Part):
-    """How much the external service is asked for."""
+    """How much the external service is asked for, by all workers of the queue together."""
 
     per_second: float | None = Field(
-        default=None, gt=0, le=1_000_000, description="Calls a second. Reserved: not enforced yet."
+        default=None, gt=0, le=1_000_000, description="Calls begun a second at most; unset: no limit."
     )
     concurrent: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Calls at a time. Reserved: not enforced yet."
+        default=None, ge=1, le=1_000_000, description="Calls at a time at most; unset: no limit."
+    )
+
+
+class CircuitBreakerSpec(Part):
+    """When the external service is left alone because it fails, by all workers of the queue together."""
+
+    enabled: bool = Field(default=True, description="Whether calls are ever stopped.")
+    window_seconds: float = Field(
+        default=30.0, ge=1, le=3600, description="Calls of this time are judged together."
+    )
+    minimum_calls: int = Field(
+        default=20, ge=1, le=1_000_000, description="Fewer calls in the window never open the circuit."
+    )
+    failure_ratio: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of them that failed from which it opens: 5xx, time-outs and connection errors.",
+    )
+    open_seconds: float = Field(
+        default=30.0,
+        ge=0.1,
+        le=43_200,
+        description="How long no call begins; then one is let through, whose outcome closes the circuit or "
+        "opens it again.",
     )
 
 
@@ -96,7 +121,12 @@ class ProcessorSpec(Part):
     )
     rate_limit: RateLimitSpec | None = Field(
         default=None,
-        description="How much the service is asked for. Reserved: accepted, and not enforced yet.",
+        description="How much the service is asked for, by all workers of the queue together.",
+    )
+    circuit_breaker: CircuitBreakerSpec | None = Field(
+        default=None,
+        description="When the service is left alone because it fails. Unset: as the workers are configured, "
+        "by default after 80 % failures of at least 20 calls within 30 s.",
     )
 
 

@@ -6,22 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
-from jobqueue_operator.resource.cron import Cron
+from jobqueue_operator.resource.cron import Cron, TimeZone
 from jobqueue_operator.resource.part import PRESERVE, Part
-from jobqueue_operator.resource.rule import Rule, matches
+from jobqueue_operator.resource.rule import Rule
 
 REPLICAS_MAX = 10_000
 DEFAULT_BACKLOG_PER_REPLICA = 100
 _MONTH_SECONDS = 31 * 86_400
-
-TimeZone = Annotated[
-    str,
-    Field(max_length=64),
-    matches(
-        "[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*",
-        "must be the name of a time zone, as UTC or Europe/Berlin",
-    ),
-]
 
 _TARGET_RULES: tuple[Rule[ScalingTarget], ...] = (
     Rule(

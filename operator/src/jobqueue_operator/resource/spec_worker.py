@@ -120,7 +120,8 @@ class WorkerTemplate(Part):
         ge=1,
         le=86_400,
         description="Time between SIGTERM and SIGKILL. Unset: enough for a call that has begun to end "
-        "(`processor.timeoutSeconds` and 15 s).",
+        "(`processor.timeoutSeconds`, at least 20 s, and 15 s). A shorter one cuts long calls off: what has "
+        "not ended 10 s before it is handed back.",
     )
 
 

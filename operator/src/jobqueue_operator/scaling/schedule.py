@@ -1,27 +1,25 @@
 """Floors of replicas at certain times: a cron expression says when each begins, a duration how long it lasts.
 
-A time that the clocks skip begins a floor at the first moment after the gap. A time that occurs twice begins
-it the first time only. Where minutes or hours begin with `*`, the expression is a rhythm: it goes on through
-the time that occurs twice, and makes up for nothing in the gap. Durations are elapsed time.
+What a change of the clocks does to an expression stands in `jobqueue_core.domain.cron`. Durations are elapsed
+time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from cronsim import CronSim, CronSimError
-
+from jobqueue_core.domain.cron import cron_fault, fires_after
 from jobqueue_operator.scaling.spec import InvalidScalingSpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_FIELDS = 5
+# Many queues share few schedules, and each is asked for the same hour again and again.
+_next_beginning = lru_cache(maxsize=16_384)(fires_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Check the rule of each field."""
-        problems = [] if (fault := _fault(self.cron)) is None else [f"cron: {fault}, is {self.cron!r}"]
+        problems = [] if (fault := cron_fault(self.cron)) is None else [f"cron: {fault}, is {self.cron!r}"]
         if self.duration_seconds < 1:
             problems.append(f"durationSeconds: must be at least 1, is {self.duration_seconds}")
         if self.min_replicas < 0:
@@ -76,25 +74,3 @@ def schedule_floor(schedules: Iterable[Schedule], now: datetime) -> int:
         now: An aware time.
     """
     return max((each.min_replicas for each in schedules if each.in_force(now)), default=0)
-
-
-@lru_cache(maxsize=4096)
-def _fault(cron: str) -> str | None:
-    """What is wrong with an expression; None: nothing."""
-    if len(cron.split()) != _FIELDS:
-        return "must be a cron expression of five fields"
-    try:
-        return None if next(CronSim(cron, _EPOCH), None) else "must be a time that comes"
-    except CronSimError as error:
-        return f"must be a cron expression of a time that comes ({str(error).lower()})"
-
-
-@lru_cache(maxsize=16_384)
-def _next_beginning(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """The first moment after another at which an expression fires, both in UTC; None: it never does again."""
-    for fires in CronSim(cron, after.astimezone(zone)):
-        beginning = fires.astimezone(UTC)
-        # Within an hour that comes twice the clocks say again what they have said before.
-        if beginning > after:
-            return beginning
-    return None

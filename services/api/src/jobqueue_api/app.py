@@ -11,11 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from jobqueue_api import docs, openapi
+from jobqueue_api.dead_letters.requests import RULES as DEAD_LETTER_RULES
+from jobqueue_api.dead_letters.requests import RedriveRequest
+from jobqueue_api.dead_letters.routes import PATH as DEAD_LETTERS
+from jobqueue_api.dead_letters.routes import add_dead_letter_routes
 from jobqueue_api.health import add_health_routes
 from jobqueue_api.jobs.routes import LIST_RULES, RULES, add_job_routes
 from jobqueue_api.middleware import REQUEST_ID, as_problem
 from jobqueue_api.problems import FieldError, Kind, Problem, cut, invalid, unforeseen
 from jobqueue_api.queues.routes import add_queue_routes
+from jobqueue_api.queues.schedules import add_schedule_routes
 from jobqueue_api.submission.batch import BatchAnswer, BatchRequest
 from jobqueue_api.submission.routes import add_submission_routes
 from jobqueue_api.submission.schemas import Accepted, JobRequest
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from jobqueue_api.bootstrap import Parts
 
 _NOT_FOUND, _METHOD_NOT_ALLOWED = 404, 405
+_BELOW_DEAD_LETTERS = DEAD_LETTERS.rpartition("}")[2]
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -59,10 +65,14 @@ def create_app(parts: Parts) -> FastAPI:
     directory = parts.directory
     add_job_routes(app, parts.store, parts.actions, directory.queues)
     add_queue_routes(app, parts.reader, directory.accepted)
+    add_dead_letter_routes(app, parts.dead_letters)
+    add_schedule_routes(app, parts.schedules, directory.accepted)
     add_health_routes(app, parts.watch, directory.accepted, parts.metrics)
     docs.add_docs_routes(app)
     openapi.install(
-        app, (JobRequest, Accepted, BatchRequest, BatchAnswer), secured=parts.settings.api.auth.enabled
+        app,
+        (JobRequest, Accepted, BatchRequest, BatchAnswer, RedriveRequest),
+        secured=parts.settings.api.auth.enabled,
     )
     return app
 
@@ -79,7 +89,10 @@ async def _unforeseen(request: Request, _: Exception) -> Response:
 
 async def _not_valid(request: Request, error: Exception) -> Response:
     details = cast("RequestValidationError", error).errors()
-    rules = LIST_RULES if request.url.path == "/jobs" else RULES
+    path = request.url.path
+    rules = LIST_RULES if path == "/jobs" else RULES
+    if _BELOW_DEAD_LETTERS in path:
+        rules = DEAD_LETTER_RULES
     return invalid(*field_errors(details, rules)).response(request.scope[REQUEST_ID])
 
 

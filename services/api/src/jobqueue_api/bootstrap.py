@@ -14,11 +14,13 @@ from jobqueue_api.access import access_log
 from jobqueue_api.app import create_app
 from jobqueue_api.auth import ApiKeys
 from jobqueue_api.cluster.learner import JobQueueSource, QueueLearner
+from jobqueue_api.dead_letters.service import DeadLetters
 from jobqueue_api.directory import QueueDirectory
 from jobqueue_api.jobs.actions import JobActions
 from jobqueue_api.metrics import ApiMetrics
 from jobqueue_api.middleware import Gateway
 from jobqueue_api.queues.readings import QueueReader
+from jobqueue_api.queues.schedules import ScheduleReader
 from jobqueue_api.routing import RawRoute
 from jobqueue_api.submission.batch import BODY_FACTOR
 from jobqueue_api.submission.requests import SubmissionLimits
@@ -28,12 +30,25 @@ from jobqueue_api.upstream import WatchedStore, for_ever, until_done
 from jobqueue_api.wake import Waker, WakeWriter
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.adapters.sqs.queue import SqsQueue
-from jobqueue_core.assembly import job_rules, job_store, new_token, open_database, queue_plan
+from jobqueue_core.assembly import (
+    flow_store,
+    job_rules,
+    job_store,
+    new_token,
+    open_database,
+    queue_plan,
+    recurrences,
+    redrive_store,
+    schedule_store,
+)
 from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_core.domain.ids import JobIds
 from jobqueue_core.ports.clock import Clock, SystemClock
+from jobqueue_core.recurring import RecurringJobs
+from jobqueue_core.redrive import Redriver
 from jobqueue_core.relay import Relay, RelaySettings
 from jobqueue_core.store_clock import StoreClock
+from jobqueue_core.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -41,7 +56,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from jobqueue_api.access import AccessLog
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.queue import MessageQueue
+    from jobqueue_core.ports.redrives import RedriveStore
+    from jobqueue_core.ports.schedules import ScheduleStore
     from jobqueue_core.ports.store import JobStore
     from jobqueue_core.settings.model import Settings
     from jobqueue_core.settings.queue import QueueSettings
@@ -51,6 +69,24 @@ if TYPE_CHECKING:
 _LEARNING_SECONDS = 10.0
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What is kept in the database.
+
+    Attributes:
+        jobs: every job.
+        schedules: how far the schedules of recurring jobs have come.
+        redrives: tasks that run failed jobs again.
+        flows: what workers know of the external services.
+
+    """
+
+    jobs: JobStore
+    schedules: ScheduleStore
+    redrives: RedriveStore
+    flows: FlowStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +103,9 @@ class Parts:
     submission_limits: SubmissionLimits
     actions: JobActions
     reader: QueueReader
+    schedules: ScheduleReader
+    dead_letters: DeadLetters
+    stores: Stores
     relay: Relay
     waker: Waker | None
     learner: QueueLearner | None
@@ -92,7 +131,7 @@ class ClusterAccess:
 def assemble(
     settings: Settings,
     *,
-    store: JobStore,
+    stores: Stores,
     queues: Mapping[str, MessageQueue],
     clock: Clock,
     metrics: ApiMetrics,
@@ -103,7 +142,7 @@ def assemble(
 
     Args:
         settings: of the process.
-        store: an open job store.
+        stores: open stores.
         queues: a queue for each configured one, by its name in requests.
         clock: tells the time and waits.
         metrics: of the process.
@@ -111,13 +150,16 @@ def assemble(
         access: the cluster whose queues are learnt and whose operator is woken; None: there is none.
 
     """
+    store = stores.jobs
     watch = WatchedStore(store, clock)
     waker = None if access is None else _waker(settings, access, store, clock, metrics)
     directory = QueueDirectory(
         store=store, clock=clock, metrics=metrics, arrived=None if waker is None else waker.arrived
     )
     for name, queue in queues.items():
-        directory.add(name, queue, job_rules(settings, settings.queue(name)))
+        own = settings.queue(name)
+        directory.add(name, queue, job_rules(settings, own))
+        directory.schedule(name, recurrences(name, own.schedules))
     learner = None
     if access is not None and waker is not None:
         learner = QueueLearner(
@@ -131,6 +173,32 @@ def assemble(
         )
     submissions = Submissions(
         store=store, watch=watch, directory=directory, clock=clock, ids=JobIds(), new_token=token
+    )
+    recurring = RecurringJobs(
+        schedules=directory.schedules,
+        store=store,
+        states=stores.schedules,
+        rules=directory.rules,
+        clock=clock,
+        observer=metrics,
+        new_token=token,
+    )
+    sweeper = Sweeper(
+        store=store,
+        queues=directory.queues,
+        clock=clock,
+        observer=metrics,
+        check_seconds=settings.relay.lost_after_seconds / 2,
+    )
+    redriver = Redriver(
+        store=store,
+        redrives=stores.redrives,
+        queues=directory.queues,
+        rules=directory.rules,
+        clock=clock,
+        observer=metrics,
+        new_token=token,
+        done=sweeper.ask,
     )
     relay_settings = RelaySettings(
         poll_seconds=settings.relay.poll_seconds,
@@ -160,8 +228,14 @@ def assemble(
             new_token=token,
             metrics=metrics,
         ),
+        dead_letters=DeadLetters(
+            store=store, redrives=stores.redrives, queues=directory.accepted, clock=clock
+        ),
+        stores=stores,
+        schedules=ScheduleReader(directory.schedules, stores.schedules, clock),
         reader=QueueReader(
             store=store,
+            flows=stores.flows,
             queues=directory.queues,
             clock=clock,
             heartbeat_seconds=settings.worker.heartbeat_seconds,
@@ -174,6 +248,7 @@ def assemble(
             settings=relay_settings,
             observer=metrics,
             new_token=token,
+            chores=[recurring, redriver, sweeper],
         ),
         waker=waker,
         learner=learner,
@@ -209,7 +284,10 @@ async def running(parts: Parts, log: AccessLog | None = None) -> AsyncIterator[A
     if not api.auth.enabled:
         _log.warning("API keys are off: whoever reaches this address may submit and read jobs")
     clock, learner = parts.clock, parts.learner
-    jobs = [until_done("store", parts.watch.prepare, clock)]
+    jobs = [
+        until_done("store", parts.watch.prepare, clock),
+        until_done("redrives", parts.stores.redrives.prepare, clock),
+    ]
     jobs += [
         until_done(f"queue {name}", queue.prepare, clock) for name, queue in parts.directory.accepted.items()
     ]
@@ -270,7 +348,12 @@ async def opened(settings: Settings) -> AsyncIterator[ASGIApp]:
         cluster = _cluster(settings, metrics, clock, stack)
         parts = assemble(
             settings,
-            store=store,
+            stores=Stores(
+                jobs=store,
+                schedules=schedule_store(database),
+                redrives=redrive_store(database),
+                flows=flow_store(database),
+            ),
             queues={name: open_queue(settings.queue(name)) for name in settings.queue_names},
             clock=clock,
             metrics=metrics,

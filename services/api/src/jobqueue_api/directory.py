@@ -17,6 +17,7 @@ from jobqueue_core.sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jobqueue_core.domain.recurrence import Recurrence
     from jobqueue_core.domain.transitions import JobRules
     from jobqueue_core.ports.clock import Clock
     from jobqueue_core.ports.queue import MessageQueue
@@ -66,6 +67,7 @@ class QueueDirectory:
         self._queues: dict[str, WatchedQueue] = {}
         self._rules: dict[str, JobRules] = {}
         self._accepted: dict[str, WatchedQueue] = {}
+        self._schedules: dict[str, tuple[Recurrence, ...]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -87,6 +89,11 @@ class QueueDirectory:
     def accepted(self) -> Mapping[str, WatchedQueue]:
         """The queues that new jobs may name."""
         return self._accepted
+
+    @property
+    def schedules(self) -> Mapping[str, tuple[Recurrence, ...]]:
+        """The recurring jobs of accepted queues, those without any left out."""
+        return self._schedules
 
     def add(self, name: str, queue: MessageQueue, rules: JobRules) -> WatchedQueue:
         """Accept jobs for a queue; another one of this name sends what it has, and is gone."""
@@ -113,9 +120,17 @@ class QueueDirectory:
         self._put(name, entry)
         return entry.queue
 
+    def schedule(self, name: str, recurrences: tuple[Recurrence, ...]) -> None:
+        """Take these for the recurring jobs of an accepted queue, in place of those before."""
+        if not recurrences:
+            self._schedules.pop(name, None)
+        elif self._schedules.get(name) != recurrences:
+            self._schedules[name] = recurrences
+
     def retire(self, name: str) -> None:
-        """Accept no more jobs for a queue."""
+        """Accept no more jobs for a queue, recurring ones neither."""
         self._accepted.pop(name, None)
+        self._schedules.pop(name, None)
 
     async def close(self) -> None:
         """Send what waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from jobqueue_core.telemetry.metrics import Metrics
 
@@ -25,6 +25,26 @@ class ApiMetrics(Metrics):
             ["verb", "resource", "code"],
             registry=self.registry,
         )
+
+        self.failed = Gauge(
+            "jobqueue_dead_letters",
+            "Failed jobs in the store (jobs), messages in the dead-letter queue (queue); the difference is "
+            "letters of no job.",
+            ["queue", "source"],
+            registry=self.registry,
+        )
+        self.redrives = Counter(
+            "jobqueue_redriven", "Failed jobs run again by redrives.", ["queue"], registry=self.registry
+        )
+
+    def redriven(self, queue: str, count: int) -> None:
+        """Count jobs that a redrive has run again."""
+        self.redrives.labels(queue).inc(count)
+
+    def dead_letters(self, queue: str, *, failed: int, letters: int) -> None:
+        """Show how many jobs have failed, and how many letters there are."""
+        self.failed.labels(queue, "jobs").set(failed)
+        self.failed.labels(queue, "queue").set(letters)
 
     def wake(self, queue: str, outcome: str) -> None:
         """Count one wake: `written` or `failed`."""

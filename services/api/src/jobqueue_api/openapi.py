@@ -56,6 +56,9 @@ _DETAILS: Final = {
     Kind.NOT_FOUND: "There is nothing at /nowhere.",
     Kind.JOB_NOT_FOUND: f"There is no job {EXAMPLE_JOB_ID}, or none any more.",
     Kind.QUEUE_NOT_FOUND: "There is no queue nosuch; there are: default, emails.",
+    Kind.REDRIVE_NOT_FOUND: f"There is no redrive {EXAMPLE_JOB_ID} of this queue, or none any more.",
+    Kind.REDRIVE_NOT_CANCELLABLE: "The redrive is done already.",
+    Kind.QUEUE_UNAVAILABLE: "SQS does not answer, or does not allow it. Try again.",
     Kind.METHOD_NOT_ALLOWED: "The path answers to POST.",
     Kind.JOB_NOT_CANCELLABLE: "a job that is SUCCESS cannot be cancelled",
     Kind.JOB_NOT_RETRYABLE: "a job that is PENDING cannot be retried, only one that is FAILED or CANCELLED",
@@ -87,16 +90,22 @@ def problem_example(kind: Kind, field: FieldError | None = None) -> dict[str, ob
 
 
 def answers(
-    description: str, example: object, *problems: Kind, field: FieldError | None = None, secured: bool = True
+    description: str,
+    example: object,
+    *problems: Kind,
+    field: FieldError | None = None,
+    secured: bool = True,
+    status: int = 200,
 ) -> Responses:
     """Return the described answers of an operation.
 
     Args:
-        description: of the 200.
-        example: of the 200.
+        description: of the success.
+        example: of the success.
         problems: what can go wrong beside what always can.
         field: the field at fault in the example of a 422.
         secured: whether the operation asks for an API key.
+        status: of the success.
 
     """
     always = [Kind.UNAUTHORIZED, Kind.INTERNAL_ERROR] if secured else [Kind.INTERNAL_ERROR]
@@ -104,10 +113,10 @@ def answers(
     for kind in (*problems, *always):
         of_status.setdefault(kind.status, []).append(kind)
     responses: Responses = {
-        200: {"description": description, "content": {"application/json": {"example": example}}}
+        status: {"description": description, "content": {"application/json": {"example": example}}}
     }
-    for status, kinds in sorted(of_status.items()):
-        responses[status] = {
+    for code, kinds in sorted(of_status.items()):
+        responses[code] = {
             "description": "; ".join(kind.title for kind in kinds) + ".",
             "content": {
                 MEDIA_TYPE: {
@@ -116,10 +125,10 @@ def answers(
                 }
             },
         }
-        if status == Kind.UNAUTHORIZED.status:
-            responses[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-        if status == Kind.STORE_UNAVAILABLE.status:
-            responses[status]["headers"] = {
+        if code == Kind.UNAUTHORIZED.status:
+            responses[code]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+        if code == Kind.STORE_UNAVAILABLE.status:
+            responses[code]["headers"] = {
                 "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
             }
     return responses
@@ -162,8 +171,9 @@ def _repair(app: FastAPI, made: dict[str, Any]) -> None:
             found = made["paths"][route.path_format][method.lower()]["responses"]
             if 422 not in route.responses:  # noqa: PLR2004 - the status
                 found.pop("422", None)
-            for media_type, content in route.responses[200]["content"].items():
-                found["200"]["content"][media_type]["example"] = content["example"]
+            status = route.status_code or 200
+            for media_type, content in route.responses[status]["content"].items():
+                found[str(status)]["content"][media_type]["example"] = content["example"]
 
 
 def install(app: FastAPI, models: Sequence[type[BaseModel]], *, secured: bool) -> None:

@@ -156,6 +156,29 @@ class WatchedQueue:
         """Count dead letters, once it has been found."""
         return await self._watched(self._found().dead_letters())
 
+    async def receive_dead_letters(
+        self, max_messages: int, visibility_seconds: int, wait_seconds: int = 0
+    ) -> list[Received]:
+        """Receive dead letters, once it has been found."""
+        # Not watched, like what follows: without the right to it jobs are carried all the same.
+        return await self._found().receive_dead_letters(max_messages, visibility_seconds, wait_seconds)
+
+    async def delete_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Delete dead letters, once it has been found."""
+        return await self._found().delete_dead_letters(receipts)
+
+    async def show_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Show dead letters again, once it has been found."""
+        return await self._found().show_dead_letters(receipts)
+
+    async def can_move_dead_letters(self) -> bool:
+        """Tell, once it has been found."""
+        return await self._found().can_move_dead_letters()
+
+    async def move_dead_letters(self) -> bool:
+        """Move dead letters, once it has been found."""
+        return await self._found().move_dead_letters()
+
     def _found(self) -> MessageQueue:
         if not self.prepared:
             msg = f"the queue {self.name} has not been found yet"

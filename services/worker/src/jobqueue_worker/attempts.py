@@ -12,12 +12,13 @@ from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
 from jobqueue_core.domain.claims import Verdict
 from jobqueue_core.domain.errors import MessageFormatError, StoreUnavailableError
-from jobqueue_core.domain.job import Phase
+from jobqueue_core.domain.job import Phase, Step
 from jobqueue_core.domain.message import decode
 from jobqueue_core.domain.outcome import Outcome, of_stopped_worker
 from jobqueue_core.domain.times import seconds_until
-from jobqueue_core.domain.transitions import Transition, finish, give_back
+from jobqueue_core.domain.transitions import Transition, claim_send, finish, give_back, note_step
 from jobqueue_worker.held import Cut
+from jobqueue_worker.renewal import times_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from jobqueue_core.ports.store import JobStore
     from jobqueue_worker.caller import Processor
     from jobqueue_worker.claims import Claim, Claimer
+    from jobqueue_worker.flow import FlowGate
     from jobqueue_worker.gate import StoreGate
     from jobqueue_worker.held import Held, Holdings
     from jobqueue_worker.settle import Settler
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _BATCH = 50
+# A message of a FIFO queue that has been put behind its group so often has let all of it pass.
+_ROUNDS_BEHIND = 10
 # One at a time: what comes meanwhile makes the next batch fuller and all of them cheaper.
 _IN_FLIGHT = 1
 
@@ -54,6 +58,7 @@ class MessageHandler:
         settler: Settler,
         holdings: Holdings,
         gate: StoreGate,
+        flow: FlowGate,
         stats: WorkerStats,
         rules: JobRules,
         clock: Clock,
@@ -68,6 +73,7 @@ class MessageHandler:
         self._settler = settler
         self._holdings = holdings
         self._gate = gate
+        self._flow = flow
         self._stats = stats
         self._rules = rules
         self._clock = clock
@@ -97,6 +103,15 @@ class MessageHandler:
         except MessageFormatError as error:
             await self._settler.dead_letter_foreign(held, str(error))
             return None
+        if not await self._flow.admit(held):
+            self._settler.hide(held, 0)
+            return None
+        try:
+            return await self._admitted(job_id, held)
+        finally:
+            self._flow.leave(held)
+
+    async def _admitted(self, job_id: str, held: Held) -> Coroutine[object, object, None] | None:
         claim = await self._claim(job_id, held)
         if claim is None:
             return None
@@ -112,12 +127,27 @@ class MessageHandler:
             self._settler.delete(held)
         elif claim.verdict is Verdict.WAIT:
             self._settler.hide(held, claim.wait_seconds)
+        elif claim.verdict is Verdict.BEHIND and job is not None:
+            await self._put_behind(job, held)
         elif claim.verdict is Verdict.DEAD_LETTER and job is not None:
             await self._settler.dead_letter_job(held, job)
         elif claim.verdict is Verdict.EXHAUSTED and job is not None:
             await self._exhausted(job, held)
         else:
             await self._settler.dead_letter_foreign(held, f"no such job: {job_id}")
+
+    async def _put_behind(self, first: Job, held: Held) -> None:
+        """Let the job that is in the way pass, and have it sent again when its message does not come.
+
+        The messages of a group come one after another: after some rounds the other one has had its turn,
+        or is lost.
+        """
+        rounds = times_behind(held.message.attributes) + 1
+        if rounds % _ROUNDS_BEHIND == 0 and first.phase in (Phase.QUEUED, Phase.RETRYING):
+            _log.warning("message of the job before it is missing", job_id=first.id, queue=first.queue)
+            now = self._clock.now()
+            await self._store.offer([claim_send(first, rules=self._rules, token=self._new_token(), now=now)])
+        self._settler.put_behind(held)
 
     async def _claim(self, job_id: str, held: Held) -> Claim | None:
         """Claim, waiting out an outage of the store; None when the worker has to end meanwhile."""
@@ -153,11 +183,13 @@ class MessageHandler:
         if not await self._slots.take():
             return self._give_back(held, job)
         try:
-            self._stats.began(job)
+            if not await self._may_call(held, job):
+                return self._give_back(held, job)
             began = self._clock.monotonic()
-            outcome = await self._call(job, held)
+            with self._stats.busy_with(job):
+                outcome = await self._call(job, held)
+            self._flow.answered(held, outcome)
         finally:
-            self._stats.ended()
             self._slots.give_back()
         return self._conclude(held, job, outcome, self._clock.monotonic() - began)
 
@@ -199,8 +231,6 @@ class MessageHandler:
 
     async def _call(self, job: Job, held: Held) -> Outcome | None:
         """Call the service; None when the job is not ours any more."""
-        if held.cut.done():
-            return None if held.cut.result() is Cut.LOST else of_stopped_worker()
         failpoints.hit("worker.before_call")
         call = asyncio.ensure_future(self._processor.call(job))
         either: set[asyncio.Future[Outcome] | asyncio.Future[Cut]] = {call, held.cut}
@@ -208,10 +238,30 @@ class MessageHandler:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if call.done():
                 failpoints.hit("worker.after_call")
+                if job.deaths:
+                    await self._note(held, held.job or job, Step.ANSWERED)
                 return call.result()
             return of_stopped_worker() if held.cut.result() is Cut.RELEASED else None
         finally:
             call.cancel()
+
+    async def _may_call(self, held: Held, job: Job) -> bool:
+        """Tell whether the job is still ours; of one that has killed a worker note where it goes on.
+
+        A process that stood still (SIGSTOP, a paused machine) may find its lease run out: another one
+        may be calling by now.
+        """
+        job = held.job or job
+        if held.cut.done() or not job.lease.is_held(self._clock.now()):
+            return False
+        return not job.deaths or await self._note(held, job, Step.CALLING)
+
+    async def _note(self, held: Held, job: Job, step: Step) -> bool:
+        transition = note_step(job, step)
+        is_ours = await self._record(transition, held)
+        if is_ours and held.job is job:
+            held.job = transition.after
+        return is_ours
 
     async def _record(self, transition: Transition, held: Held) -> bool:
         """Write the outcome, waiting out an outage of the store for as long as the job is ours.

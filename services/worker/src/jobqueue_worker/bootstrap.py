@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING
 
 from jobqueue_core.adapters.sqs.client import SqsConnection
 from jobqueue_core.adapters.sqs.queue import SqsQueue
-from jobqueue_core.assembly import job_rules, job_store, new_token, open_database, queue_plan
+from jobqueue_core.assembly import (
+    flow_policy,
+    flow_store,
+    job_rules,
+    job_store,
+    new_token,
+    open_database,
+    queue_plan,
+)
 from jobqueue_core.ports.clock import SystemClock
-from jobqueue_core.settings.queue import request_headers, require_processor_url
+from jobqueue_core.settings.queue import drain_seconds, request_headers, require_processor_url
 from jobqueue_core.store_clock import StoreClock
 from jobqueue_worker.attempts import MessageHandler
 from jobqueue_worker.caller import HttpProcessor, ProcessorTarget
 from jobqueue_worker.claims import Claimer
+from jobqueue_worker.flow import FlowGate
 from jobqueue_worker.gate import StoreGate
 from jobqueue_worker.held import Holdings
+from jobqueue_worker.renewal import Renewer
 from jobqueue_worker.settle import Settler
 from jobqueue_worker.slots import Slots
 from jobqueue_worker.stats import WorkerStats
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.queue import MessageQueue
     from jobqueue_core.ports.store import JobStore
     from jobqueue_core.settings.model import Settings
@@ -61,12 +72,13 @@ def processor_target(queue: QueueSettings, env: Mapping[str, str]) -> ProcessorT
     )
 
 
-def make_worker(
+def make_worker(  # noqa: PLR0913 - the one wiring point, all by keyword
     *,
     settings: Settings,
     queue_settings: QueueSettings,
     queue: MessageQueue,
     store: JobStore,
+    flows: FlowStore,
     processor: Processor,
     metrics: Metrics,
     clock: Clock,
@@ -74,8 +86,21 @@ def make_worker(
     """Return a worker of one queue on the given ports."""
     rules = job_rules(settings, queue_settings)
     name = worker_id(settings)
-    holdings = Holdings(queue, store, clock, queue_settings.sqs.visibility_timeout_seconds)
+    renewer = Renewer(queue, queue_settings.sqs.max_receive_count)
+    holdings = Holdings(queue, store, renewer, clock, queue_settings.sqs.visibility_timeout_seconds)
     gate = StoreGate(store, clock)
+    flow = FlowGate(
+        queue=queue_settings.name,
+        worker=name,
+        slots=queue_settings.concurrency,
+        policy=flow_policy(queue_settings),
+        store=flows,
+        gate=gate,
+        clock=clock,
+    )
+    metrics.watch_flow(
+        queue_settings.name, waiting=lambda: flow.waiting, is_open=lambda: flow.circuit_is_open
+    )
     stats = WorkerStats(
         worker=name,
         queue=queue_settings.name,
@@ -85,7 +110,7 @@ def make_worker(
     )
     slots = Slots(queue_settings.concurrency)
     claimer = Claimer(store=store, rules=rules, clock=clock, worker_id=name, new_token=new_token)
-    settler = Settler(queue, store, holdings, clock)
+    settler = Settler(queue, store, holdings, renewer, clock)
     handler = MessageHandler(
         store=store,
         processor=processor,
@@ -94,6 +119,7 @@ def make_worker(
         settler=settler,
         holdings=holdings,
         gate=gate,
+        flow=flow,
         stats=stats,
         rules=rules,
         clock=clock,
@@ -108,11 +134,12 @@ def make_worker(
         settler=settler,
         holdings=holdings,
         gate=gate,
+        flow=flow,
         stats=stats,
         clock=clock,
         concurrency=queue_settings.concurrency,
         receive_wait_seconds=queue_settings.sqs.receive_wait_seconds,
-        drain_seconds=settings.worker.drain_seconds,
+        drain_seconds=drain_seconds(settings.worker.drain_seconds, queue_settings),
         heartbeat_seconds=settings.worker.heartbeat_seconds,
         on_heartbeat=metrics.worker_state,
     )
@@ -137,6 +164,7 @@ async def opened_worker(
                 queue_settings=queue_settings,
                 queue=queue,
                 store=store,
+                flows=flow_store(database),
                 processor=processor,
                 metrics=metrics,
                 clock=clock,

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
-from jobqueue_core.domain.claims import Verdict, judge
-from jobqueue_core.domain.times import later
+from jobqueue_core.domain.claims import Judgement, Verdict, judge, judge_missing
+from jobqueue_core.domain.errors import StoreUnavailableError
+from jobqueue_core.domain.job import Phase
+from jobqueue_core.domain.times import later, seconds_until
 from jobqueue_core.domain.transitions import Transition, begin, give_up_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from jobqueue_core.domain.job import Job
     from jobqueue_core.domain.transitions import JobRules
@@ -31,7 +34,8 @@ _RACE_WAIT_SECONDS = 1.0
 class Claim:
     """What to do with a message, and the job as it now stands.
 
-    With RUN the job is claimed and its attempt begun; with EXHAUSTED it has been failed.
+    With RUN the job is claimed and its attempt begun; with EXHAUSTED it has been failed; with BEHIND the
+    job is the one that is in the way.
     """
 
     verdict: Verdict
@@ -66,6 +70,8 @@ class Claimer:
         self._batcher: Batcher[_Asked, Claim] = Batcher(
             self._claim, max_size=_BATCH, max_in_flight=_IN_FLIGHT
         )
+        # Claims of which nobody knows whether they have landed.
+        self._doubtful: dict[Held, Transition] = {}
 
     async def claim(self, job_id: str, held: Held) -> Claim:
         """Judge the message and claim its job where it may run.
@@ -87,10 +93,26 @@ class Claimer:
         claims: list[Claim] = []
         writes: dict[int, Transition] = {}
         taken: set[str] = set()
+        behind = await self._store.behind([*jobs.values()]) if self._rules.fifo else {}
         for position, one in enumerate(asked):
             job = jobs.get(one.job_id)
-            judgement = judge(job, now)
-            claim = Claim(judgement.verdict, job, judgement.wait_seconds)
+            if job is not None and self._landed(one.held, job, now):
+                taken.add(job.id)
+                claims.append(Claim(Verdict.RUN, job))
+                continue
+            judgement = (
+                judge_missing(one.job_id, now, self._rules.retention)
+                if job is None
+                else judge(job, now, self._rules.retry)
+            )
+            if judgement.verdict is Verdict.RUN and one.job_id in behind:
+                # The queue keeps the order in which it took the messages. An outage, or a process that
+                # died, may have had a later one sent before an earlier one.
+                judgement = Judgement(Verdict.BEHIND)
+            if judgement.verdict is Verdict.BEHIND:
+                claim = Claim(Verdict.BEHIND, behind[one.job_id])
+            else:
+                claim = Claim(judgement.verdict, job, judgement.wait_seconds)
             if job is not None and judgement.verdict in (Verdict.RUN, Verdict.EXHAUSTED):
                 if job.id in taken:
                     # Two messages of one job in one batch: the other one has it.
@@ -106,7 +128,11 @@ class Claimer:
                     )
             claims.append(claim)
         failpoints.hit("worker.before_claim")
-        landed = await self._store.apply(list(writes.values()))
+        try:
+            landed = await self._store.apply(list(writes.values()))
+        except StoreUnavailableError:
+            self._doubtful.update({asked[position].held: write for position, write in writes.items()})
+            raise
         failpoints.hit("worker.after_claim")
         for (position, write), is_ours in zip(writes.items(), landed, strict=True):
             if is_ours:
@@ -114,6 +140,18 @@ class Claimer:
             else:
                 claims[position] = Claim(Verdict.WAIT, write.before, _RACE_WAIT_SECONDS)
         return claims
+
+    def _landed(self, held: Held, job: Job, now: datetime) -> bool:
+        """Tell whether an earlier claim for this message has landed though its answer was lost.
+
+        Judged anew, the job would wait for its own lease, and be taken for one that has lost its worker.
+        """
+        claim = self._doubtful.pop(held, None)
+        if claim is None or job.phase is not Phase.RUNNING or job.lease != claim.after.lease:
+            return False
+        left = seconds_until(claim.after.lease.expires_at or now, now)
+        held.deadline = min(held.deadline, self._clock.monotonic() + left)
+        return True
 
     async def close(self) -> None:
         """Finish claims under way."""

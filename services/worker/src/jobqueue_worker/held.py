@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobqueue_core.ports.clock import Clock
     from jobqueue_core.ports.queue import MessageQueue, Received
     from jobqueue_core.ports.store import JobStore
+    from jobqueue_worker.renewal import Renewer
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Held:
         deadline: monotonic seconds at which the queue shows the message to others.
         job: as the running attempt knows it; None before an attempt has begun.
         done: the message has been deleted, nothing of it comes again.
+        replaced: a copy of the message is in the queue in its place.
         cut: answered when the call is to be given up.
 
     """
@@ -59,6 +61,7 @@ class Held:
     deadline: float
     job: Job | None = None
     done: bool = False
+    replaced: bool = False
     cut: asyncio.Future[Cut] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def give_up(self, why: Cut) -> None:
@@ -71,15 +74,23 @@ class Holdings:
     """Everything held, buffered or running; extends visibility and leases together."""
 
     def __init__(
-        self, queue: MessageQueue, store: JobStore, clock: Clock, visibility_timeout_seconds: int
+        self,
+        queue: MessageQueue,
+        store: JobStore,
+        renewer: Renewer,
+        clock: Clock,
+        visibility_timeout_seconds: int,
     ) -> None:
         """Take the queue's visibility time-out, which is also the length of a lease."""
         self._queue = queue
         self._store = store
+        self._renewer = renewer
         self._clock = clock
         self._visibility = visibility_timeout_seconds
         self._held: set[Held] = set()
         self._changed = asyncio.Event()
+        self._not_extending = asyncio.Event()
+        self._not_extending.set()
 
     def __len__(self) -> int:
         """Messages held now."""
@@ -108,6 +119,10 @@ class Holdings:
             self._changed.clear()
             await self._changed.wait()
 
+    async def not_extending(self) -> None:
+        """Return when no extension is on its way: one that arrives after a return would hide it again."""
+        await self._not_extending.wait()
+
     async def keep(self) -> None:
         """Extend what needs it, until cancelled."""
         while True:
@@ -128,19 +143,24 @@ class Holdings:
 
     async def _extend_visibility(self, due: Sequence[Held]) -> None:
         now = self._clock.monotonic()
+        mine = [held for held in due if not held.replaced]
         # SQS: a message is invisible for 12 hours in all, counted from its receipt.
-        seconds = [
-            int(min(self._visibility, held.received_at + VISIBILITY_MAX_SECONDS - now)) for held in due
-        ]
-        changes = [
-            (held.message.receipt, length) for held, length in zip(due, seconds, strict=True) if length > 0
-        ]
-        extended = [held for held, length in zip(due, seconds, strict=True) if length > 0]
+        left = {held: held.received_at + VISIBILITY_MAX_SECONDS - now for held in mine}
+        ending = [held for held in mine if left[held] < self._visibility and self._renewer.possible]
+        await self._replace(ending)
+        # What was settled meanwhile is not ours to hide any more.
+        extended = [held for held in mine if not held.replaced and left[held] >= 1 and held in self._held]
+        if not extended:
+            return
+        changes = [(held.message.receipt, int(min(self._visibility, left[held]))) for held in extended]
+        self._not_extending.clear()
         try:
-            answers = await self._queue.change_visibility(changes) if changes else []
+            answers = await self._queue.change_visibility(changes)
         except JobQueueError as error:
             _log.warning("visibility not extended", queue=self._queue.name, error=str(error))
             return
+        finally:
+            self._not_extending.set()
         for held, (_, length), answer in zip(extended, changes, answers, strict=True):
             if answer is None:
                 held.deadline = now + length
@@ -148,8 +168,20 @@ class Holdings:
                 # The job's lease decides, not the message: a duplicate delivery has no effect.
                 _log.warning("visibility not extended", code=answer.code, message_id=held.message.id)
 
+    async def _replace(self, ending: Sequence[Held]) -> None:
+        """Put copies in the place of messages that cannot be hidden for much longer."""
+        if not ending:
+            return
+        renewed = await self._renewer.renew([(held.message, self._visibility) for held in ending])
+        for held, done in zip(ending, renewed, strict=True):
+            held.replaced = done
+
     async def _extend_leases(self, due: Sequence[Held]) -> None:
         expires_at = later(self._clock.now(), self._visibility)
+        for held in due:
+            if held.replaced:
+                # Without a message of its own only the lease has to be kept.
+                held.deadline = self._clock.monotonic() + self._visibility
         pairs = [(held, extend(held.job, expires_at=expires_at)) for held in due if held.job is not None]
         if not pairs:
             return

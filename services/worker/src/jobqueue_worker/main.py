@@ -14,6 +14,7 @@ import uvloop
 from jobqueue_core.adapters.secrets_manager import SecretsManagerReader
 from jobqueue_core.domain.errors import QueueUnavailableError
 from jobqueue_core.settings.load import exit_on_settings_error, load_or_exit
+from jobqueue_core.settings.queue import drain_seconds
 from jobqueue_core.telemetry.logs import configure_logging
 from jobqueue_core.telemetry.metrics import Metrics
 from jobqueue_worker.bootstrap import opened_worker, processor_target, worker_id
@@ -44,6 +45,13 @@ def main() -> None:
 async def _run(settings: Settings, queue_settings: QueueSettings, target: ProcessorTarget) -> int:
     metrics = Metrics("worker")
     log = _log.bind(worker=worker_id(settings), queue=queue_settings.name)
+    drain = drain_seconds(settings.worker.drain_seconds, queue_settings)
+    if drain < target.timeout_seconds:
+        log.warning(
+            "worker.drain_seconds is shorter than processor.timeout_seconds: a stop cuts long calls off",
+            drain_seconds=drain,
+            timeout_seconds=target.timeout_seconds,
+        )
     async with opened_worker(settings, queue_settings, target, metrics) as (worker, queue):
         stopped = asyncio.Event()
 

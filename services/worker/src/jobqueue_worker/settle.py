@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from jobqueue_core.domain.job import Job
     from jobqueue_core.ports.clock import Clock
-    from jobqueue_core.ports.queue import EntryError, MessageQueue
+    from jobqueue_core.ports.queue import EntryError, MessageQueue, Received
     from jobqueue_core.ports.store import JobStore
     from jobqueue_worker.held import Held, Holdings
+    from jobqueue_worker.renewal import Renewer
 
 _log = structlog.get_logger(__name__)
 
@@ -30,16 +31,21 @@ _IN_FLIGHT = 4
 # Nobody waits for a delete: ten in one request cost a tenth each.
 _DELETE_LINGER_SECONDS = 0.1
 _VISIBILITY_LINGER_SECONDS = 0.02
+_BEHIND_AFTER_RECEIVES = 2
+_BEHIND_SECONDS = 1.0
 
 
 class Settler:
     """Batches what ends a message. What fails here is made good by the message's next delivery."""
 
-    def __init__(self, queue: MessageQueue, store: JobStore, holdings: Holdings, clock: Clock) -> None:
-        """Take the queue to settle with, and who holds the messages."""
+    def __init__(
+        self, queue: MessageQueue, store: JobStore, holdings: Holdings, renewer: Renewer, clock: Clock
+    ) -> None:
+        """Take the queue to settle with, who holds the messages, and who replaces them."""
         self._queue = queue
         self._store = store
         self._holdings = holdings
+        self._renewer = renewer
         self._clock = clock
         # Kept, so that nothing under way is garbage-collected.
         self._pending: set[asyncio.Future[EntryError | None]] = set()
@@ -58,6 +64,9 @@ class Settler:
             linger_seconds=_VISIBILITY_LINGER_SECONDS,
             sleep=clock.sleep,
         )
+        self._renewals: Batcher[tuple[Received, int], EntryError | None] = Batcher(
+            self._renew_all, max_size=_BATCH, max_in_flight=_IN_FLIGHT
+        )
         self._letters: Batcher[Message, EntryError | None] = Batcher(
             self._dead_letter_all, max_size=_BATCH, max_in_flight=_IN_FLIGHT
         )
@@ -69,10 +78,22 @@ class Settler:
         return answers
 
     async def _hide_all(self, changes: list[tuple[str, int]]) -> list[EntryError | None]:
+        await self._holdings.not_extending()
         failpoints.hit("worker.before_hide")
         answers = await self._queue.change_visibility(changes)
         failpoints.hit("worker.after_hide")
         return answers
+
+    async def _renew_all(self, messages: list[tuple[Received, int]]) -> list[EntryError | None]:
+        """Replace messages; those for which it fails are shown again as they are."""
+        renewed = await self._renewer.renew(messages)
+        left = [
+            (message.receipt, seconds)
+            for (message, seconds), done in zip(messages, renewed, strict=True)
+            if not done
+        ]
+        answers = iter(await self._hide_all(left) if left else [])
+        return [None if done else next(answers) for done in renewed]
 
     async def _dead_letter_all(self, messages: list[Message]) -> list[EntryError | None]:
         failpoints.hit("worker.before_dead_letter")
@@ -90,7 +111,23 @@ class Settler:
         """Show the message again in `seconds`, rounded up (SQS counts whole seconds); returns at once."""
         self._holdings.drop(held)
         whole = ceil(min(max(0.0, seconds), VISIBILITY_MAX_SECONDS))
-        self._watch("change visibility", held, self._visibilities.submit((held.message.receipt, whole)))
+        if held.replaced:
+            return
+        if self._renewer.is_due(held.message):
+            self._watch("renew", held, self._renewals.submit((held.message, whole)))
+        else:
+            self._watch("change visibility", held, self._visibilities.submit((held.message.receipt, whole)))
+
+    def put_behind(self, held: Held) -> None:
+        """Let the rest of the message's group pass it; returns at once.
+
+        At first it is only hidden for a moment: mostly the job before it is just being finished.
+        """
+        if held.message.receive_count < _BEHIND_AFTER_RECEIVES:
+            self.hide(held, _BEHIND_SECONDS)
+            return
+        self._holdings.drop(held)
+        self._watch("put behind", held, self._renewals.submit((held.message, 0)))
 
     async def dead_letter_job(self, held: Held, job: Job) -> None:
         """Move the message of a failed job to the dead-letter queue and note it.
@@ -123,6 +160,7 @@ class Settler:
     async def close(self) -> None:
         """Flush what waits, so that nothing done comes back."""
         await self._letters.close()
+        await self._renewals.close()
         await self._visibilities.close()
         await self._deletes.close()
 

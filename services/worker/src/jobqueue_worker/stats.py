@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jobqueue_core.domain.heartbeat import Heartbeat
 from jobqueue_core.domain.job import AttemptOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from jobqueue_core.domain.job import Job
@@ -39,16 +41,17 @@ class WorkerStats:
         self._wait = metrics.queue_wait.labels(queue)
         self._latency = metrics.latency.labels(queue)
 
-    def began(self, job: Job) -> None:
-        """Count a begun attempt."""
-        self.busy += 1
+    @contextmanager
+    def busy_with(self, job: Job) -> Iterator[None]:
+        """Count a begun attempt, and its slot as busy until the service has answered."""
         if job.attempts == 1 and job.started_at is not None:
             waited = (job.started_at - job.run_at).total_seconds()
             self._wait.observe(max(0.0, waited))
-
-    def ended(self) -> None:
-        """Count a slot that is free again."""
-        self.busy -= 1
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
 
     def recorded(self, job: Job, outcome: Outcome, seconds: float, now: datetime) -> None:
         """Count an attempt whose outcome the store has taken; `job` is as it now stands."""

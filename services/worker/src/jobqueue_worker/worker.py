@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobqueue_core.ports.store import JobStore
     from jobqueue_worker.attempts import MessageHandler
     from jobqueue_worker.claims import Claimer
+    from jobqueue_worker.flow import FlowGate
     from jobqueue_worker.gate import StoreGate
     from jobqueue_worker.held import Held, Holdings
     from jobqueue_worker.settle import Settler
@@ -53,6 +54,7 @@ class Worker:
         settler: Settler,
         holdings: Holdings,
         gate: StoreGate,
+        flow: FlowGate,
         stats: WorkerStats,
         clock: Clock,
         concurrency: int,
@@ -69,6 +71,7 @@ class Worker:
         self._settler = settler
         self._holdings = holdings
         self._gate = gate
+        self._flow = flow
         self._stats = stats
         self._clock = clock
         self._concurrency = concurrency
@@ -83,6 +86,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._last_turn = clock.monotonic()
+        self._receive_ends = self._last_turn
 
     def stop(self) -> None:
         """Take no more work and end; a second call ends what is running, too."""
@@ -92,7 +96,8 @@ class Worker:
 
     def is_alive(self, slack_seconds: float = 60.0) -> bool:
         """Whether the intake has turned lately (for a liveness probe)."""
-        if self._stopping.is_set() or len(self._holdings) > 0 or not self._gate.is_open:
+        waits = self._flow.is_stopped or not self._gate.is_open
+        if self._stopping.is_set() or len(self._holdings) > 0 or waits:
             return True
         return self._clock.monotonic() - self._last_turn < self._receive_wait_seconds + slack_seconds
 
@@ -111,6 +116,7 @@ class Worker:
         keepers = [
             asyncio.create_task(self._holdings.keep(), name="keeper"),
             asyncio.create_task(self._beat(), name="heartbeat"),
+            asyncio.create_task(self._flow.run(), name="flow"),
         ]
         stop = asyncio.create_task(self._stopping.wait(), name="stop")
         tasks = {intake, stop, *keepers, *handlers}
@@ -129,6 +135,7 @@ class Worker:
     async def _end(self) -> None:
         """Flush every batch, outcomes first, and say goodbye."""
         await self._handler.close()
+        await self._flow.close()
         await self._claimer.close()
         await self._settler.close()
         await self._gate.close()
@@ -140,7 +147,7 @@ class Worker:
         while not self._stopping.is_set():
             self._last_turn = self._clock.monotonic()
             ahead = messages_ahead(self._concurrency, self._stats.service_seconds)
-            await self._unless_stopped(self._gate.passed())
+            await self._unless_stopped(self._allowed())
             await self._unless_stopped(
                 self._holdings.wait_until_at_most(most_held_for_receive(self._concurrency, ahead))
             )
@@ -148,8 +155,9 @@ class Worker:
             if self._stopping.is_set() or size == 0:
                 continue
             try:
-                # Never cancelled: what the queue hands out to a request that is gone stays
-                # hidden until its time-out.
+                # Not cancelled but in haste: what the queue hands out to a request that is gone
+                # stays hidden until its time-out.
+                self._receive_ends = self._clock.monotonic() + self._receive_wait_seconds
                 messages = await self._queue.receive(size, self._receive_wait_seconds)
             except JobQueueError as error:
                 _log.warning("receive failed", queue=self._queue.name, error=str(error))
@@ -163,6 +171,11 @@ class Worker:
                 # On a standard queue a group is a matter of fairness, not of order.
                 if not self._queue.fifo or self._groups.admit(held):
                     self._buffer.put_nowait(held)
+
+    async def _allowed(self) -> None:
+        """Return when more work may be taken, as far as store and external service are concerned."""
+        await self._gate.passed()
+        await self._flow.passed()
 
     async def _handle(self) -> None:
         while True:
@@ -213,6 +226,7 @@ class Worker:
     async def _drain(self, intake: asyncio.Task[None]) -> None:
         """Return what is not begun, let what is begun finish, then release the rest."""
         self._slots.close()
+        self._flow.stop()
         self._return_buffered()
         failpoints.hit("worker.draining")
         _log.info("draining", held=len(self._holdings))
@@ -224,10 +238,14 @@ class Worker:
             await asyncio.wait({done, hurry, limit}, return_when=asyncio.FIRST_COMPLETED)
             if not done.done():
                 _log.warning("releasing what has not finished", held=len(self._holdings))
-                intake.cancel()
                 self._return_buffered()
                 self._holdings.release_all()
-                limit = asyncio.create_task(self._clock.sleep(_RELEASE_SECONDS))
+                left = max(0.0, self._receive_ends - self._clock.monotonic())
+                if self._hurry.is_set():
+                    intake.cancel()
+                    left = 0.0
+                # What the queue hands out to a receive that is cut off would stay hidden until its time-out.
+                limit = asyncio.create_task(self._clock.sleep(left + _RELEASE_SECONDS))
                 await asyncio.wait({done, limit}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (done, hurry, limit):

@@ -17,8 +17,9 @@ from jobqueue_core.domain.job import (
     JsonValue,
     Lease,
     Phase,
+    Step,
 )
-from jobqueue_core.ports.store import Backlog
+from jobqueue_core.ports.store import Backlog, FailureGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 # Fields that are left out of the document rather than stored as null: the sparse and partial
 # indexes hold only jobs that have them.
-ABSENT_WHEN_NONE = frozenset({"dueAt", "expireAt", "idempotencyKey"})
+ABSENT_WHEN_NONE = frozenset({"dueAt", "expireAt", "idempotencyKey", "idempotencyUntil"})
 
 
 # Made once: `json.dumps` with separators makes one a call.
@@ -48,6 +49,7 @@ def to_document(job: Job) -> Document:
         "orderingKey": job.ordering_key,
         "labels": job.labels,
         "idempotencyKey": job.idempotency_key,
+        "idempotencyUntil": job.idempotency_until,
         "fingerprint": job.fingerprint,
         "traceparent": job.traceparent,
         "status": job.status.value,
@@ -101,15 +103,21 @@ def from_document(document: Mapping[str, object]) -> Job:
         sends=cast("int", get("sends", 1)),
         due_at=cast("datetime | None", get("dueAt")),
         started_at=cast("datetime | None", get("startedAt")),
+        step=None if get("step") is None else Step(cast("str", get("step"))),
         timeout_seconds=cast("float | None", get("timeoutSeconds")),
         ordering_key=cast("str | None", get("orderingKey")),
         labels=cast("dict[str, str]", get("labels") or {}),
         idempotency_key=cast("str | None", get("idempotencyKey")),
+        idempotency_until=cast("datetime | None", get("idempotencyUntil")),
         fingerprint=cast("str | None", get("fingerprint")),
         traceparent=cast("str | None", get("traceparent")),
         last_error=None
         if error is None
-        else JobError(cast("str", error["message"]), cast("int | None", error["code"])),
+        else JobError(
+            cast("str", error["message"]),
+            cast("int | None", error["code"]),
+            cast("str | None", error.get("fingerprint")),
+        ),
         result=None
         if result is None
         else JobResult(
@@ -145,6 +153,7 @@ STEPPED = (
     ("due_at", "dueAt"),
     ("lease", "lease"),
     ("started_at", "startedAt"),
+    ("step", "step"),
     ("finished_at", "finishedAt"),
     ("expire_at", "expireAt"),
     ("last_error", "lastError"),
@@ -157,7 +166,9 @@ def _lease_document(lease: Lease) -> Document:
 
 
 def _error_document(error: JobError) -> Document:
-    return {"message": error.message, "code": error.code}
+    document: Document = {"message": error.message, "code": error.code}
+    # Absent rather than null: the index of failures holds only jobs that have one.
+    return document if error.fingerprint is None else {**document, "fingerprint": error.fingerprint}
 
 
 def _result_document(result: JobResult) -> Document:
@@ -167,6 +178,7 @@ def _result_document(result: JobResult) -> Document:
 # By exact type, which is quicker than asking each value what it is.
 _ENCODERS: dict[type, Callable[[Any], object]] = {
     Phase: attrgetter("value"),
+    Step: attrgetter("value"),
     Lease: _lease_document,
     JobError: _error_document,
     JobResult: _result_document,
@@ -224,3 +236,15 @@ def backlogs_from(queues: Collection[str], groups: Iterable[Document]) -> dict[s
         if phase == Phase.QUEUED.value:
             oldest[queue] = made_at(group["lowest"])
     return {queue: Backlog(number, oldest.get(queue)) for queue, number in unfinished.items()}
+
+
+def failure_group_from(group: Document) -> FailureGroup:
+    """Return a group of failed jobs from what was counted."""
+    return FailureGroup(
+        fingerprint=group["_id"],
+        count=group["count"],
+        oldest=group["oldest"],
+        newest=group["newest"],
+        first_failed_at=group["firstFailedAt"],
+        last_failed_at=group["lastFailedAt"],
+    )

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 JOBS = "jobs"
+KEYS = "keys"
 WORKERS = "workers"
+REDRIVES = "redrives"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,36 @@ INDEXES: tuple[Index, ...] = (
     Index(JOBS, "due", (("dueAt", ASCENDING),), (("sparse", True),)),
     Index(
         JOBS,
-        "idempotency",
-        (("queue", ASCENDING), ("idempotencyKey", ASCENDING)),
-        (("unique", True), ("partialFilterExpression", {"idempotencyKey": {"$exists": True}})),
+        "order",
+        (("queue", ASCENDING), ("orderingKey", ASCENDING), ("phase", ASCENDING), ("_id", ASCENDING)),
+        # Most jobs have no key, and pay nothing.
+        (("partialFilterExpression", {"orderingKey": {"$type": "string"}}),),
     ),
     Index(JOBS, "expire", (("expireAt", ASCENDING),), (("expireAfterSeconds", 0), ("sparse", True))),
+    # Only jobs that have failed have the field, so that nothing is paid for the others. The time makes the
+    # groups an answer from the index alone.
+    Index(
+        JOBS,
+        "failures",
+        (
+            ("queue", ASCENDING),
+            ("phase", ASCENDING),
+            ("lastError.fingerprint", ASCENDING),
+            ("_id", DESCENDING),
+            ("finishedAt", ASCENDING),
+        ),
+        (("partialFilterExpression", {"lastError.fingerprint": {"$exists": True}}),),
+    ),
+    Index(KEYS, "expire", (("until", ASCENDING),), (("expireAfterSeconds", 0),)),
     Index(WORKERS, "queue_seen", (("queue", ASCENDING), ("seenAt", ASCENDING))),
     Index(WORKERS, "expire", (("expireAt", ASCENDING),), (("expireAfterSeconds", 0),)),
+    Index(REDRIVES, "state_id", (("state", ASCENDING), ("_id", ASCENDING))),
+    Index(REDRIVES, "queue_id", (("queue", ASCENDING), ("_id", DESCENDING))),
+    Index(REDRIVES, "expire", (("expireAt", ASCENDING),), (("expireAfterSeconds", 0), ("sparse", True))),
 )
+
+# Declared by earlier versions; still there, it would refuse what is allowed now.
+RETIRED = ((JOBS, "idempotency"),)
 
 # Not for MongoDB, whose guarded writes go by `_id` alone: a server whose planner scans unless one
 # index covers the whole filter needs it (setting `mongodb.guard_index`).
@@ -79,6 +103,8 @@ GUARD_INDEX = Index(
 )
 
 NEWEST_FIRST = (("_id", DESCENDING),)
+OLDEST_FIRST = (("_id", ASCENDING),)
+_FAILURES = frozenset({"queue", "phase", "lastError.fingerprint"})
 
 SHAPES: dict[str, Shape] = {
     "by_id": Shape(JOBS, frozenset({"_id"})),
@@ -88,14 +114,29 @@ SHAPES: dict[str, Shape] = {
     "page_by_phase": Shape(JOBS, frozenset({"phase"}), NEWEST_FIRST, frozenset({"_id"})),
     "page_by_queue": Shape(JOBS, frozenset({"queue"}), NEWEST_FIRST, frozenset({"_id"})),
     "page_by_queue_and_phase": Shape(JOBS, frozenset({"queue", "phase"}), NEWEST_FIRST, frozenset({"_id"})),
+    "page_of_failures": Shape(JOBS, _FAILURES, NEWEST_FIRST, frozenset({"_id"})),
+    "failed_after": Shape(JOBS, frozenset({"queue", "phase"}), OLDEST_FIRST, frozenset({"_id"})),
+    "failed_after_of_group": Shape(JOBS, _FAILURES, OLDEST_FIRST, frozenset({"_id"})),
+    "failure_groups": Shape(
+        JOBS,
+        frozenset({"queue", "phase"}),
+        range=frozenset({"lastError.fingerprint"}),
+        reads=frozenset({"lastError.fingerprint", "_id", "finishedAt"}),
+    ),
     "due": Shape(JOBS, frozenset(), (("dueAt", ASCENDING),), frozenset({"dueAt"})),
     "waiting_since": Shape(
         JOBS, frozenset({"queue", "phase"}), (("sentAt", ASCENDING),), frozenset({"sentAt"})
     ),
+    "behind": Shape(JOBS, frozenset({"queue", "orderingKey", "phase"}), range=frozenset({"_id"})),
     "count_by_phase": Shape(JOBS, frozenset({"queue", "phase"})),
     "backlogs": Shape(JOBS, frozenset({"queue", "phase"}), reads=frozenset({"queue", "phase", "_id"})),
     "oldest_waiting": Shape(JOBS, frozenset({"queue", "phase"}), (("_id", ASCENDING),)),
-    "idempotency": Shape(JOBS, frozenset({"queue", "idempotencyKey"})),
+    "key_by_name": Shape(KEYS, frozenset({"_id"})),
+    "key_that_is_over": Shape(KEYS, frozenset({"_id", "jobId"})),
+    "redrive_by_id": Shape(REDRIVES, frozenset({"_id"})),
+    "redrive_write": Shape(REDRIVES, frozenset({"_id", "state", "token"})),
+    "redrives_of_queue": Shape(REDRIVES, frozenset({"queue"}), NEWEST_FIRST),
+    "redrives_running": Shape(REDRIVES, frozenset({"state"}), OLDEST_FIRST),
     "worker_by_id": Shape(WORKERS, frozenset({"_id"})),
     "workers": Shape(WORKERS, frozenset({"queue"}), (), frozenset({"seenAt"})),
 }

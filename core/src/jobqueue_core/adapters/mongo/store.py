@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -12,12 +11,14 @@ from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     NetworkTimeout,
-    PyMongoError,
+    OperationFailure,
     ServerSelectionTimeoutError,
 )
 
 from jobqueue_core.adapters.mongo import documents
-from jobqueue_core.adapters.mongo.indexes import GUARD_INDEX, INDEXES, JOBS, WORKERS
+from jobqueue_core.adapters.mongo.faults import duplicates, unavailable
+from jobqueue_core.adapters.mongo.indexes import GUARD_INDEX, INDEXES, JOBS, KEYS, RETIRED, WORKERS
+from jobqueue_core.adapters.mongo.keys import IdempotencyKeys
 from jobqueue_core.adapters.mongo.updates import to_updates
 from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.heartbeat import PhaseCounts
@@ -26,29 +27,21 @@ from jobqueue_core.domain.job import Phase
 from jobqueue_core.ports.store import Inserted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from jobqueue_core.adapters.mongo.drivers import Document, Driver
     from jobqueue_core.adapters.mongo.updates import Update
     from jobqueue_core.domain.heartbeat import Heartbeat
     from jobqueue_core.domain.job import Job
     from jobqueue_core.domain.transitions import Transition
-    from jobqueue_core.ports.store import Backlog, JobFilter
+    from jobqueue_core.ports.store import Backlog, FailureGroup, JobFilter
 
-_DUPLICATE_KEY = 11000
+# What stood in the way may have been forgotten before it was read.
+_INSERT_TRIES = 3
+_NOT_THERE = frozenset({26, 27})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNFINISHED = [Phase.QUEUED.value, Phase.RUNNING.value, Phase.RETRYING.value]
 _TRANSITION_FIELDS = {"lease": 1, "phase": 1, "dueAt": 1, "sentAt": 1}
-
-
-@contextmanager
-def _unavailable(what: str) -> Iterator[None]:
-    """Turn the driver's errors into the product's own, the cause chained."""
-    try:
-        yield
-    except PyMongoError as error:
-        msg = f"{what}: {type(error).__name__}: {error}"[:500]
-        raise StoreUnavailableError(msg) from error
 
 
 class MongoJobStore:
@@ -65,18 +58,28 @@ class MongoJobStore:
         self._driver = driver
         self._jobs = driver.collection(JOBS)
         self._workers = driver.collection(WORKERS)
+        self.idempotency_keys = IdempotencyKeys(driver)
         self._indexes = (*INDEXES, GUARD_INDEX) if guard_index else INDEXES
 
     async def prepare(self) -> None:
-        """Create the declared indexes."""
-        with _unavailable("the indexes could not be created"):
-            for collection, handle in ((JOBS, self._jobs), (WORKERS, self._workers)):
+        """Create the declared indexes, and drop those of earlier versions."""
+        with unavailable("the indexes could not be created"):
+            for collection, name in RETIRED:
+                await self._drop(collection, name)
+            for collection in (JOBS, KEYS, WORKERS):
                 models = [index.model() for index in self._indexes if index.collection == collection]
-                await handle.create_indexes(models)
+                await self._driver.collection(collection).create_indexes(models)
+
+    async def _drop(self, collection: str, index: str) -> None:
+        try:
+            await self._driver.collection(collection).drop_index(index)
+        except OperationFailure as error:
+            if error.code not in _NOT_THERE:
+                raise
 
     async def ping(self) -> None:
         """Ask the primary whether it is there."""
-        with _unavailable("the database does not answer"):
+        with unavailable("the database does not answer"):
             hello = await self._driver.command("hello")
         if not hello.get("isWritablePrimary"):
             msg = "the database has no primary that takes writes"
@@ -84,51 +87,56 @@ class MongoJobStore:
 
     async def time(self) -> datetime:
         """Read the primary's clock (`localTime` of hello; MongoDB manual, "hello")."""
-        with _unavailable("the database does not answer"):
+        with unavailable("the database does not answer"):
             told: datetime = (await self._driver.command("hello"))["localTime"]
         # An embedded server's answer, or a driver's, may come without its zone: it is UTC.
         return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
 
     async def insert(self, jobs: Sequence[Job]) -> list[Inserted]:
-        """Insert in one command; those whose idempotency key is taken give the job that has it."""
-        if not jobs:
-            return []
-        taken: set[int] = set()
-        with _unavailable("the jobs could not be stored"):
-            try:
-                await self._jobs.insert_many([documents.to_document(job) for job in jobs], ordered=False)
-            except BulkWriteError as error:
-                taken = _duplicates(error)
-            if not taken:
-                return [Inserted(job, created=True) for job in jobs]
-            return [
-                Inserted(await self._holder(job), created=False)
-                if position in taken
-                else Inserted(job, created=True)
-                for position, job in enumerate(jobs)
-            ]
+        """Insert in one command, each job under the id that its idempotency key stands for, if it has one."""
+        there: dict[int, Job] = {}
+        with unavailable("the jobs could not be stored"):
+            placed = await self.idempotency_keys.placed(jobs)
+            waiting = list(range(len(placed)))
+            for _ in range(_INSERT_TRIES):
+                taken = await self._taken(placed, waiting)
+                stored = await self.get_many([placed[position].id for position in taken]) if taken else {}
+                there |= {
+                    position: stored[placed[position].id]
+                    for position in taken
+                    if placed[position].id in stored
+                }
+                waiting = [position for position in taken if position not in there]
+                if not waiting:
+                    break
+            else:
+                msg = f"what stood in the way of {placed[waiting[0]].id} is gone each time, submit again"
+                raise StoreUnavailableError(msg)
+        return [
+            Inserted(there.get(position, job), created=position not in there)
+            for position, job in enumerate(placed)
+        ]
 
-    async def _holder(self, job: Job) -> Job:
-        """Return the stored job that has this one's idempotency key, or without one its id."""
-        where: Document = {"_id": job.id}
-        if job.idempotency_key is not None:
-            where = {"queue": job.queue, "idempotencyKey": job.idempotency_key}
-        document = await self._jobs.find_one(where)
-        if document is None:
-            # It expired between the insert and this look: a new submission will succeed.
-            msg = f"the job that stood in the way of {job.id} has just expired, submit again"
-            raise StoreUnavailableError(msg)
-        return documents.from_document(document)
+    async def _taken(self, jobs: Sequence[Job], positions: Sequence[int]) -> list[int]:
+        """Insert the jobs at these positions; return the positions of those whose id is there."""
+        if not positions:
+            return []
+        rows = [documents.to_document(jobs[position]) for position in positions]
+        try:
+            await self._jobs.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            return [positions[entry] for entry in sorted(duplicates(error))]
+        return []
 
     async def get(self, job_id: str) -> Job | None:
         """Find one job by its id."""
-        with _unavailable("the job could not be read"):
+        with unavailable("the job could not be read"):
             document = await self._jobs.find_one({"_id": job_id})
         return None if document is None else documents.from_document(document)
 
     async def get_many(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Find jobs by their ids in one command."""
-        with _unavailable("the jobs could not be read"):
+        with unavailable("the jobs could not be read"):
             found = await self._jobs.find({"_id": {"$in": list(job_ids)}}).to_list()
         return {document["_id"]: documents.from_document(document) for document in found}
 
@@ -140,7 +148,7 @@ class MongoJobStore:
         """
         if not transitions:
             return []
-        with _unavailable("the jobs could not be written"):
+        with unavailable("the jobs could not be written"):
             if await self._write(to_updates(transitions)) == len(transitions):
                 return [True] * len(transitions)
             ids = [transition.before.id for transition in transitions]
@@ -152,7 +160,7 @@ class MongoJobStore:
         """Write the batch in one command."""
         if not transitions:
             return
-        with _unavailable("the jobs could not be written"):
+        with unavailable("the jobs could not be written"):
             await self._write(to_updates(transitions))
 
     async def _write(self, updates: Sequence[Update]) -> int:
@@ -173,15 +181,60 @@ class MongoJobStore:
     async def page(self, which: JobFilter, *, limit: int, before: str | None = None) -> list[Job]:
         """Read one page by an index that gives the order."""
         where = _page_filter(which, before)
-        with _unavailable("the jobs could not be read"):
+        with unavailable("the jobs could not be read"):
             found = await self._jobs.find(where).sort("_id", DESCENDING).limit(limit).to_list()
         return [documents.from_document(document) for document in found]
+
+    async def failed_after(
+        self, queue: str, *, limit: int, fingerprint: str | None = None, after: str | None = None
+    ) -> list[Job]:
+        """Read failed jobs by an index that gives the order."""
+        where: Document = {"queue": queue, "phase": Phase.FAILED.value}
+        if fingerprint is not None:
+            where["lastError.fingerprint"] = fingerprint
+        if after is not None:
+            where["_id"] = {"$gt": after}
+        with unavailable("the failed jobs could not be read"):
+            found = await self._jobs.find(where).sort("_id", ASCENDING).limit(limit).to_list()
+        return [documents.from_document(document) for document in found]
+
+    async def failed_count(self, queue: str) -> int:
+        """Count by index."""
+        with unavailable("the failed jobs could not be counted"):
+            return await self._jobs.count_documents({"queue": queue, "phase": Phase.FAILED.value})
+
+    async def failure_groups(self, queue: str, limit: int) -> list[FailureGroup]:
+        """Group in one aggregation, by the index alone."""
+        where = {
+            "queue": queue,
+            "phase": Phase.FAILED.value,
+            # Says that there is one: the condition under which a job is in the index.
+            "lastError.fingerprint": {"$gt": ""},
+        }
+        group = {
+            "_id": "$lastError.fingerprint",
+            "count": {"$sum": 1},
+            "oldest": {"$min": "$_id"},
+            "newest": {"$max": "$_id"},
+            "firstFailedAt": {"$min": "$finishedAt"},
+            "lastFailedAt": {"$max": "$finishedAt"},
+        }
+        largest = {"count": DESCENDING, "_id": ASCENDING}
+        steps: list[Document] = [
+            {"$match": where},
+            {"$group": group},
+            {"$sort": largest},
+            {"$limit": limit},
+        ]
+        with unavailable("the failed jobs could not be grouped"):
+            groups = await self._driver.aggregate(JOBS, steps)
+        return [documents.failure_group_from(each) for each in groups]
 
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Read what is owed."""
         # Both ends are given: an embedded server scans an open range.
         where = {"dueAt": {"$gt": _EPOCH, "$lte": now}}
-        with _unavailable("the due jobs could not be read"):
+        with unavailable("the due jobs could not be read"):
             found = await self._jobs.find(where).sort("dueAt", ASCENDING).limit(limit).to_list()
         return [documents.from_document(document) for document in found]
 
@@ -192,13 +245,34 @@ class MongoJobStore:
             "phase": {"$in": [Phase.QUEUED.value, Phase.RETRYING.value]},
             "sentAt": {"$gt": _EPOCH, "$lt": sent_before},
         }
-        with _unavailable("the waiting jobs could not be read"):
+        with unavailable("the waiting jobs could not be read"):
             found = await self._jobs.find(where).sort("sentAt", ASCENDING).limit(limit).to_list()
         return [documents.from_document(document) for document in found]
 
+    async def behind(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Look for one earlier job before each, by an index of jobs with a key."""
+
+        async def before(job: Job) -> Document | None:
+            where = {
+                "queue": job.queue,
+                "orderingKey": job.ordering_key,
+                "phase": {"$in": _UNFINISHED},
+                "_id": {"$lt": job.id},
+            }
+            return await self._jobs.find_one(where)
+
+        keyed = [job for job in jobs if job.ordering_key is not None]
+        with unavailable("the jobs before others could not be read"):
+            found = await asyncio.gather(*(before(job) for job in keyed))
+        return {
+            job.id: documents.from_document(document)
+            for job, document in zip(keyed, found, strict=True)
+            if document is not None
+        }
+
     async def counts(self, queue: str) -> PhaseCounts:
         """Count by index, one covered count a phase."""
-        with _unavailable("the jobs could not be counted"):
+        with unavailable("the jobs could not be counted"):
             numbers = await asyncio.gather(
                 *(self._jobs.count_documents({"queue": queue, "phase": phase.value}) for phase in Phase)
             )
@@ -207,13 +281,13 @@ class MongoJobStore:
     async def unfinished(self, queue: str, limit: int) -> int:
         """Count by index and stop at the limit."""
         where = {"queue": queue, "phase": {"$in": _UNFINISHED}}
-        with _unavailable("the jobs could not be counted"):
+        with unavailable("the jobs could not be counted"):
             return await self._jobs.count_documents(where, limit=limit)
 
     async def oldest_waiting(self, queue: str) -> datetime | None:
         """Read the lowest id among the queued."""
         where = {"queue": queue, "phase": Phase.QUEUED.value}
-        with _unavailable("the oldest job could not be read"):
+        with unavailable("the oldest job could not be read"):
             found = await self._jobs.find(where, {"createdAt": 1}).sort("_id", ASCENDING).limit(1).to_list()
         return cast("datetime", found[0]["createdAt"]) if found else None
 
@@ -226,7 +300,7 @@ class MongoJobStore:
             # An id tells when its job was made, and is in the index.
             "lowest": {"$min": "$_id"},
         }
-        with _unavailable("the jobs could not be counted"):
+        with unavailable("the jobs could not be counted"):
             groups = await self._driver.aggregate(JOBS, [{"$match": where}, {"$group": group}])
         return documents.backlogs_from(queues, groups)
 
@@ -234,39 +308,30 @@ class MongoJobStore:
         """Replace the worker's document."""
         expire_at = heartbeat.seen_at + timedelta(seconds=ttl_seconds)
         document = documents.heartbeat_document(heartbeat, expire_at)
-        with _unavailable("the heartbeat could not be written"):
+        with unavailable("the heartbeat could not be written"):
             await self._workers.replace_one({"_id": heartbeat.worker}, document, upsert=True)
 
     async def leave(self, worker: str) -> None:
         """Delete the worker's document."""
-        with _unavailable("the heartbeat could not be deleted"):
+        with unavailable("the heartbeat could not be deleted"):
             await self._workers.delete_one({"_id": worker})
 
     async def workers(self, queue: str, seen_after: datetime) -> list[Heartbeat]:
         """Read the queue's live workers."""
-        with _unavailable("the heartbeats could not be read"):
+        with unavailable("the heartbeats could not be read"):
             found = await self._workers.find({"queue": queue, "seenAt": {"$gt": seen_after}}).to_list()
         return [documents.heartbeat_from(document) for document in found]
 
     async def workers_of(self, queues: Collection[str], seen_after: datetime) -> list[Heartbeat]:
         """Read the queues' live workers in one query."""
         where = {"queue": {"$in": list(queues)}, "seenAt": {"$gt": seen_after}}
-        with _unavailable("the heartbeats could not be read"):
+        with unavailable("the heartbeats could not be read"):
             found = await self._workers.find(where).to_list()
         return [documents.heartbeat_from(document) for document in found]
 
     async def close(self) -> None:
         """Close the driver."""
         await self._driver.close()
-
-
-def _duplicates(error: BulkWriteError) -> set[int]:
-    """Return which entries failed on a taken key; any other failure is the error itself."""
-    details = cast("Document", error.details)
-    entries = cast("list[Document]", details.get("writeErrors", []))
-    if details.get("writeConcernErrors") or any(entry["code"] != _DUPLICATE_KEY for entry in entries):
-        raise error
-    return {entry["index"] for entry in entries}
 
 
 def _landed(after: Job, document: Document | None) -> bool:
@@ -288,6 +353,8 @@ def _page_filter(which: JobFilter, before: str | None) -> Document:
     elif which.status is not None:
         phases = [phase.value for phase in Phase if phase.status is which.status]
         where["phase"] = phases[0] if len(phases) == 1 else {"$in": phases}
+    if which.fingerprint is not None:
+        where["lastError.fingerprint"] = which.fingerprint
     bounds: Document = {}
     if which.created_from is not None:
         bounds["$gte"] = lowest_id_at(which.created_from)

@@ -98,9 +98,8 @@ class SqsQueueAdmin:
         return QueueReading(counts_from(attributes), settings_from(attributes) if with_settings else None)
 
     async def dead_letters(self, url: str) -> int:
-        """Read the count of visible messages."""
-        attributes = await self._attributes(url, COUNTS[:1], _READ_SECONDS)
-        return int(attributes["ApproximateNumberOfMessages"])
+        """Read the counts: those that somebody looks at are there as well."""
+        return counts_from(await self._attributes(url, COUNTS, _READ_SECONDS)).total
 
     async def messages(self, plan: QueuePlan, owner: str) -> int:
         """Look at each queue's tags, and add up all counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from jobqueue_core.adapters.sqs import moves
 from jobqueue_core.adapters.sqs.attributes import COUNTS, counts_from
 from jobqueue_core.adapters.sqs.provision import QueuePlan, find, provision
 from jobqueue_core.domain.errors import QueueUnavailableError
@@ -40,6 +41,7 @@ class SqsQueue:
         self._plan = plan
         self._url = ""
         self._dead_letter_url = ""
+        self._can_move: bool | None = None
 
     @property
     def name(self) -> str:
@@ -89,31 +91,36 @@ class SqsQueue:
 
     async def delete(self, receipts: Sequence[str]) -> list[EntryError | None]:
         """Delete in batches of ten."""
+        return await self._delete("delete_message_batch", self._url, receipts)
 
+    async def _delete(self, operation: str, url: str, receipts: Sequence[str]) -> list[EntryError | None]:
         async def delete_ten(chunk: Sequence[str]) -> list[BatchResultErrorEntryTypeDef]:
             call = self._connection.client.delete_message_batch(
-                QueueUrl=self._url,
+                QueueUrl=url,
                 Entries=[
                     {"Id": str(position), "ReceiptHandle": receipt} for position, receipt in enumerate(chunk)
                 ],
             )
-            return (await self._connection.call("delete_message_batch", call)).get("Failed", [])
+            return (await self._connection.call(operation, call)).get("Failed", [])
 
         return await self._in_tens(receipts, delete_ten)
 
     async def change_visibility(self, changes: Sequence[tuple[str, int]]) -> list[EntryError | None]:
         """Change visibility in batches of ten."""
+        return await self._hide("change_message_visibility_batch", self._url, changes)
 
+    async def _hide(
+        self, operation: str, url: str, changes: Sequence[tuple[str, int]]
+    ) -> list[EntryError | None]:
         async def change_ten(chunk: Sequence[tuple[str, int]]) -> list[BatchResultErrorEntryTypeDef]:
             call = self._connection.client.change_message_visibility_batch(
-                QueueUrl=self._url,
+                QueueUrl=url,
                 Entries=[
                     {"Id": str(position), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
                     for position, (receipt, seconds) in enumerate(chunk)
                 ],
             )
-            answer = await self._connection.call("change_message_visibility_batch", call)
-            return answer.get("Failed", [])
+            return (await self._connection.call(operation, call)).get("Failed", [])
 
         return await self._in_tens(changes, change_ten)
 
@@ -123,12 +130,49 @@ class SqsQueue:
         return counts_from((await self._connection.call("get_queue_attributes", call))["Attributes"])
 
     async def dead_letters(self) -> int:
-        """Read the dead-letter queue's count of visible messages."""
+        """Read the dead-letter queue's counts: those that somebody looks at are there as well."""
         call = self._connection.client.get_queue_attributes(
-            QueueUrl=self._dead_letter_url, AttributeNames=["ApproximateNumberOfMessages"]
+            QueueUrl=self._dead_letter_url, AttributeNames=COUNTS
         )
-        attributes = (await self._connection.call("get_queue_attributes", call))["Attributes"]
-        return int(attributes["ApproximateNumberOfMessages"])
+        return counts_from((await self._connection.call("get_queue_attributes", call))["Attributes"]).total
+
+    async def receive_dead_letters(
+        self, max_messages: int, visibility_seconds: int, wait_seconds: int = 0
+    ) -> list[Received]:
+        """Receive from the dead-letter queue once."""
+        call = self._connection.client.receive_message(
+            QueueUrl=self._dead_letter_url,
+            MaxNumberOfMessages=min(max_messages, BATCH_MAX),
+            VisibilityTimeout=visibility_seconds,
+            WaitTimeSeconds=wait_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=[
+                "ApproximateReceiveCount",
+                "MessageGroupId",
+                "DeadLetterQueueSourceArn",
+            ],
+        )
+        answer = await self._connection.call("receive_dead_letters", call, wait_seconds + _WAIT_SLACK_SECONDS)
+        return [_received(message) for message in answer.get("Messages", [])]
+
+    async def delete_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Delete from the dead-letter queue in batches of ten."""
+        return await self._delete("delete_dead_letter_batch", self._dead_letter_url, receipts)
+
+    async def show_dead_letters(self, receipts: Sequence[str]) -> list[EntryError | None]:
+        """Change visibility in the dead-letter queue in batches of ten."""
+        changes = [(receipt, 0) for receipt in receipts]
+        return await self._hide("show_dead_letter_batch", self._dead_letter_url, changes)
+
+    async def can_move_dead_letters(self) -> bool:
+        """Ask the server, once."""
+        if self._can_move is None:
+            self._can_move = await moves.can_move(self._connection, self._dead_letter_url)
+        return self._can_move
+
+    async def move_dead_letters(self) -> bool:
+        """Start a message move task."""
+        return await moves.start_move(self._connection, self._dead_letter_url, self._url)
 
     async def _in_tens(
         self,
@@ -181,6 +225,8 @@ def _send_entry(position: int, message: Message) -> SendMessageBatchRequestEntry
         entry["MessageGroupId"] = message.group_id
     if message.deduplication_id is not None:
         entry["MessageDeduplicationId"] = message.deduplication_id
+    if message.delay_seconds:
+        entry["DelaySeconds"] = message.delay_seconds
     return entry
 
 
@@ -195,4 +241,5 @@ def _received(message: MessageTypeDef) -> Received:
             name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
         },
         group_id=system.get("MessageGroupId"),
+        moved_from=system.get("DeadLetterQueueSourceArn"),
     )

@@ -19,12 +19,14 @@ class Assignment:
 
     Attributes:
         learnt: queues that jobs may name beyond those of the settings, by that name.
-        targets: whom to wake, by the name of the queue: JobQueues of the settings' queues, too.
+        owners: the JobQueue of each queue, by the name of the queue: those of the settings' queues, too.
+        targets: whom to wake, likewise; not the suspended.
         refused: JobQueues that have no queue, and why.
 
     """
 
     learnt: Mapping[str, JobQueue]
+    owners: Mapping[str, JobQueue]
     targets: Mapping[str, JobQueueRef]
     refused: Mapping[JobQueueRef, str]
 
@@ -51,26 +53,28 @@ def assign(jobqueues: Iterable[JobQueue], configured: Mapping[str, str], names: 
 
     """
     taken_names = set(names)
-    owners: dict[str, JobQueueRef] = {}
+    identities: dict[str, JobQueueRef] = {}
     named: dict[str, JobQueueRef] = {}
     learnt: dict[str, JobQueue] = {}
+    owners: dict[str, JobQueue] = {}
     targets: dict[str, JobQueueRef] = {}
     refused: dict[JobQueueRef, str] = {}
     for jobqueue in sorted(jobqueues, key=lambda each: each.age):
         setting = configured.get(jobqueue.identity)
         name = setting or jobqueue.jobs
-        owner = owners.get(jobqueue.identity) or named.get(name)
+        owner = identities.get(jobqueue.identity) or named.get(name)
         if owner is not None:
             refused[jobqueue.ref] = f"its queue belongs to the older JobQueue {owner}"
             continue
         if setting is None and name in taken_names:
             refused[jobqueue.ref] = f"the settings have another queue that jobs call {name}"
             continue
-        owners[jobqueue.identity] = named[name] = jobqueue.ref
+        identities[jobqueue.identity] = named[name] = jobqueue.ref
         if jobqueue.deleting:
             continue
+        owners[name] = jobqueue
         if setting is None:
             learnt[name] = jobqueue
         if not jobqueue.suspended:
             targets[name] = jobqueue.ref
-    return Assignment(learnt, targets, refused)
+    return Assignment(learnt, owners, targets, refused)

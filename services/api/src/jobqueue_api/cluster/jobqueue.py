@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from jobqueue_api.wake import JobQueueRef
@@ -18,8 +18,11 @@ from jobqueue_core.settings.queue_sections import (
     RetrySettings,
     SqsSettings,
 )
+from jobqueue_core.settings.schedules import RecurringSettings, ScheduleName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobqueue_core.settings.fields import Section
     from jobqueue_core.settings.model import Settings
 
@@ -28,6 +31,8 @@ VERSION: Final = "v1alpha1"
 PLURAL: Final = "jobqueues"
 WAKE: Final = f"{GROUP}/wake"
 """Annotation: when a job last came for a queue without workers (RFC 3339, UTC, with milliseconds)."""
+
+_NAME: Final = TypeAdapter(ScheduleName)
 
 
 class _Part(BaseModel):
@@ -60,6 +65,7 @@ class _Queue(_Part):
 class _Spec(_Part):
     queue: _Queue
     retry: Mapping[str, Any] = {}
+    schedules: tuple[Mapping[str, Any], ...] = ()
     suspend: str = "None"
 
 
@@ -78,6 +84,8 @@ class JobQueue:
         jobs: name by which jobs name its queue, unless the settings have the same queue.
         sqs: the names of its queues in SQS.
         retry: what it says of retries; what it leaves out is not set.
+        schedules: its recurring jobs, by name; those that are not to be understood left out.
+        faults: what is wrong with those; the operator tells the owner, too.
         deleting: it is on its way out.
         suspended: nobody is to work for it now.
 
@@ -88,6 +96,8 @@ class JobQueue:
     jobs: str
     sqs: SqsSettings
     retry: RetrySettings
+    schedules: Mapping[str, RecurringSettings] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
     deleting: bool = False
     suspended: bool = False
 
@@ -124,6 +134,7 @@ def read_jobqueue(content: Mapping[str, Any]) -> JobQueue:
         raise ValueError(message)
     backoff = known.spec.retry.get("backoff")
     retry = _given(RetrySettings, known.spec.retry)
+    schedules, faults = _schedules(known.spec.schedules)
     if isinstance(backoff, Mapping):
         retry["backoff"] = BackoffSettings.model_validate(_given(BackoffSettings, backoff))
     return JobQueue(
@@ -137,9 +148,29 @@ def read_jobqueue(content: Mapping[str, Any]) -> JobQueue:
             create=False,
         ),
         retry=RetrySettings.model_validate(retry),
+        schedules=schedules,
+        faults=faults,
         deleting=metadata.deletion_timestamp is not None,
         suspended=known.spec.suspend != "None",
     )
+
+
+def _schedules(
+    items: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, RecurringSettings], tuple[str, ...]]:
+    """Return the schedules by name; one that is not to be understood costs the queue nothing else."""
+    schedules: dict[str, RecurringSettings] = {}
+    faults: list[str] = []
+    for position, item in enumerate(items):
+        try:
+            name = _NAME.validate_python(item.get("name"))
+            schedules[name] = RecurringSettings.model_validate(_given(RecurringSettings, item))
+        except ValidationError as error:
+            faults += [
+                ".".join((f"spec.schedules[{position}]", *map(str, detail["loc"]))) + f": {detail['msg']}"
+                for detail in error.errors(include_url=False)
+            ]
+    return schedules, tuple(faults)
 
 
 def _given(section: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 from jobqueue_api.cluster.assignment import assign, configured_queues
 from jobqueue_api.cluster.jobqueue import queue_settings, read_jobqueue, ref_of, version_of
 from jobqueue_api.upstream import until_done
-from jobqueue_core.assembly import job_rules
+from jobqueue_core.assembly import job_rules, recurrences
 from jobqueue_core.ports.cluster import Gone, Listed
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class QueueLearner:
         self.namespaces = tuple(namespaces)
         self._settings = settings
         self._configured = configured_queues(settings)
+        self._scheduled = {name: settings.queue(name).schedules for name in settings.queue_names}
         self._source = source
         self._directory = directory
         self._waker = waker
@@ -134,6 +135,8 @@ class QueueLearner:
             # The operator tells its owner; here an older reading of it still holds.
             _log.warning("JobQueue not understood", jobqueue=str(ref), error=str(error)[:500])
             return False
+        if faults := self._jobqueues[ref].faults:
+            _log.warning("schedules not understood", jobqueue=str(ref), faults=faults)
         return True
 
     def _forget(self, ref: JobQueueRef) -> bool:
@@ -149,6 +152,8 @@ class QueueLearner:
         for name, jobqueue in found.learnt.items():
             if self._learnt.get(name) != jobqueue:
                 self._learn(name, jobqueue)
+        for name in self._directory.accepted:
+            self._schedule(name, found.owners.get(name))
         self._waker.aim(found.targets)
         for ref, why in found.refused.items():
             if self._refused.get(ref) != why:
@@ -165,6 +170,11 @@ class QueueLearner:
             self._prepare(name, self._directory.add(name, self._open_queue(queue), rules))
         self._learnt[name] = jobqueue
         _log.info("queue learnt", queue=name, jobqueue=str(jobqueue.ref), sqs_name=queue.sqs.queue_name)
+
+    def _schedule(self, name: str, owner: JobQueue | None) -> None:
+        """Give a queue its JobQueue's schedules beside those of the settings, which win."""
+        schedules = {**({} if owner is None else owner.schedules), **self._scheduled.get(name, {})}
+        self._directory.schedule(name, recurrences(name, schedules))
 
     def _prepare(self, name: str, queue: WatchedQueue) -> None:
         before = self._preparing.pop(name, None)

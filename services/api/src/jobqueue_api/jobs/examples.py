@@ -33,7 +33,7 @@ _SUMMARY: Final[dict[str, object]] = {
     "runAt": "2026-01-31T09:30:01.640Z",
     "finishedAt": "2026-01-31T09:30:02.101Z",
     "labels": {"team": "billing"},
-    "lastError": {"message": "the external service answered 503", "code": 503},
+    "lastError": {"message": "the external service answered 503", "code": 503, "fingerprint": None},
 }
 
 PAGE: Final = {"jobs": [_SUMMARY], "nextCursor": "MTowMTljMGY1ZS03YTMxLTdjNDItOWQxYi0zZjZhMGM1ZThiMTc"}

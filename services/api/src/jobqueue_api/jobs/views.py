@@ -28,6 +28,9 @@ class ErrorView(View):
 
     message: str
     code: int | None = Field(description="The HTTP status answered; null where no answer came.")
+    fingerprint: str | None = Field(
+        default=None, description="Of a failed job: names the group of those that failed in the same way."
+    )
 
 
 class ResultView(View):

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from jobqueue_core.domain.errors import JobQueueError
+from jobqueue_core.domain.flow import FlowState
 from jobqueue_core.domain.times import later, seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
+    from jobqueue_core.domain.circuit import CircuitState
     from jobqueue_core.domain.heartbeat import Heartbeat, PhaseCounts
     from jobqueue_core.ports.clock import Clock
+    from jobqueue_core.ports.flow import FlowStore
     from jobqueue_core.ports.queue import MessageQueue, QueueCounts
     from jobqueue_core.ports.store import JobStore
 
@@ -42,6 +45,8 @@ class Reading:
         jobs: the store's jobs by phase.
         oldest_age_seconds: age of the job that has waited longest; 0 when none waits.
         workers: those heard of lately.
+        circuit: whether the workers call the external service.
+        paused_until: when they do so again, where it asked to be left alone.
 
     """
 
@@ -51,6 +56,8 @@ class Reading:
     jobs: PhaseCounts | None
     oldest_age_seconds: float | None
     workers: tuple[Heartbeat, ...] | None
+    circuit: CircuitState | None = None
+    paused_until: datetime | None = None
 
     @property
     def slots(self) -> int | None:
@@ -100,10 +107,17 @@ class QueueReader:
     """Reads queues, each at most once in two seconds."""
 
     def __init__(
-        self, *, store: JobStore, queues: Mapping[str, MessageQueue], clock: Clock, heartbeat_seconds: float
+        self,
+        *,
+        store: JobStore,
+        flows: FlowStore,
+        queues: Mapping[str, MessageQueue],
+        clock: Clock,
+        heartbeat_seconds: float,
     ) -> None:
-        """Take the store, the queues by name, and how often workers write their heartbeat."""
+        """Take the stores, the queues by name, and how often workers write their heartbeat."""
         self._store = store
+        self._flows = flows
         self._queues = queues
         self._clock = clock
         self._silence_seconds = heartbeat_seconds * _HEARTBEATS_MISSED
@@ -121,14 +135,29 @@ class QueueReader:
 
     async def _take(self, name: str) -> Reading:
         queue, now = self._queues[name], self._clock.now()
-        messages, dead_letters, jobs, age, workers = await asyncio.gather(
+        messages, dead_letters, jobs, age, workers, flow = await asyncio.gather(
             _or_none(queue.counts(), "messages", name),
             _or_none(queue.dead_letters(), "dead letters", name),
             _or_none(self._store.counts(name), "jobs", name),
             _or_none(self._oldest_age(name, now), "oldest job", name),
             _or_none(self._store.workers(name, later(now, -self._silence_seconds)), "workers", name),
+            _or_none(self._flow(name), "flow", name),
         )
-        return Reading(now, messages, dead_letters, jobs, age, None if workers is None else tuple(workers))
+        seconds = now.timestamp()
+        is_paused = flow is not None and flow.paused_until > seconds
+        return Reading(
+            now,
+            messages,
+            dead_letters,
+            jobs,
+            age,
+            None if workers is None else tuple(workers),
+            None if flow is None else flow.circuit.state(seconds),
+            later(now, flow.paused_until - seconds) if flow is not None and is_paused else None,
+        )
+
+    async def _flow(self, name: str) -> FlowState:
+        return await self._flows.load(name) or FlowState(name)
 
     async def _oldest_age(self, name: str, now: datetime) -> float:
         oldest = await self._store.oldest_waiting(name)

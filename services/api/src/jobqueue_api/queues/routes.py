@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from jobqueue_api.jobs.views import Rfc3339, View
 from jobqueue_api.openapi import answers
 from jobqueue_api.problems import Kind, Problem, cut, listed
+from jobqueue_core.domain.circuit import CircuitState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,13 @@ class QueueView(View):
         description="When the queue will be empty if nothing new comes; null: it cannot be told, as when no "
         "worker runs."
     )
+    circuit: CircuitState | None = Field(
+        description="`open`: the external service fails and is not called; `half-open`: one call is let "
+        "through to see whether it is back."
+    )
+    paused_until: Rfc3339 | None = Field(
+        description="When calls begin again, where the external service asked to be left alone (Retry-After)."
+    )
 
 
 class QueueList(BaseModel):
@@ -114,6 +122,8 @@ _EXAMPLE: Final = {
     "busy": 20,
     "serviceSeconds": 0.11,
     "drainSeconds": 0.7975,
+    "circuit": "closed",
+    "pausedUntil": None,
 }
 
 
@@ -175,4 +185,6 @@ def _view(name: str, queue: MessageQueue, reading: Reading) -> QueueView:
         busy=reading.busy,
         service_seconds=reading.service_seconds,
         drain_seconds=reading.drain_seconds,
+        circuit=reading.circuit,
+        paused_until=reading.paused_until,
     )

@@ -123,10 +123,10 @@ def check(
     if request.run_at is not None and request.delay_seconds is not None:
         errors.append(FieldError("delaySeconds", "must not come together with runAt"))
     elif request.delay_seconds is not None and request.delay_seconds > limits.max_delay_seconds:
-        rule = f"must be at least 0 and at most {limits.max_delay_seconds:g}"
+        rule = f"must be at least 0 and at most {limits.max_delay_seconds:.15g}"
         errors.append(FieldError("delaySeconds", rule, shown(request.delay_seconds)))
     elif request.run_at is not None and request.run_at > now + timedelta(seconds=limits.max_delay_seconds):
-        rule = f"must be at most {limits.max_delay_seconds:g} seconds from now"
+        rule = f"must be at most {limits.max_delay_seconds:.15g} seconds from now"
         errors.append(FieldError("runAt", rule, request.run_at.isoformat()))
     submission = Submission(
         queue=queue,
