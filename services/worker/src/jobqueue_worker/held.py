@@ -87,7 +87,8 @@ class Holdings:
         self._renewer = renewer
         self._clock = clock
         self._visibility = visibility_timeout_seconds
-        self._held: set[Held] = set()
+        # A dict for its order: batches are then made in the order of receipt.
+        self._held: dict[Held, None] = {}
         self._changed = asyncio.Event()
         self._not_extending = asyncio.Event()
         self._not_extending.set()
@@ -100,12 +101,12 @@ class Holdings:
         """Hold messages that have just been received."""
         now = self._clock.monotonic()
         held = [Held(message, now, now + self._visibility) for message in messages]
-        self._held.update(held)
+        self._held |= dict.fromkeys(held)
         return held
 
     def drop(self, held: Held) -> None:
         """Hold a message no longer."""
-        self._held.discard(held)
+        self._held.pop(held, None)
         self._changed.set()
 
     def release_all(self) -> None:
