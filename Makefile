@@ -51,6 +51,18 @@ test-cluster: setup ## Run the operator's tests on a real Kubernetes API server,
 e2e: setup ## Run the whole system on a real Kubernetes node: the current context's, or one started for it
 	@tests/e2e/kubernetes/run $(ARGS)
 
+.PHONY: model
+model: setup ## Explore the protocol's interleavings and crashes for longer than `make test` does (EXAMPLES=3000)
+	@JOBQUEUE_TEST_MODEL_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest tests/unit/model $(ARGS)
+
+.PHONY: chaos
+chaos: setup ## Kill, starve and confuse the real processes, then account for every job (SEED=7 ARGS="storm --quick")
+	@PYTHONPATH=tests/chaos:tests/support $(BIN)/python -m jobqueue_chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: chaos-selftest
+chaos-selftest: setup ## Take each protection out in turn and show that `make chaos` finds the fault
+	@PYTHONPATH=tests/chaos:tests/support $(BIN)/python -m jobqueue_chaos selftest $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: lint
 lint: setup ## Run every linter and type check
 	@failed=; \

@@ -226,5 +226,5 @@ async def test_a_job_is_behind_an_earlier_one_of_its_key_that_is_neither_final_n
     without = job_factory()
     jobs = [ended, scheduled, first, second, other_key, other_queue, without]
     await store.insert(jobs)
-    assert await store.behind(jobs) == {second.id: first}
-    assert await store.behind([]) == {}
+    assert await store.first_of_keys(jobs) == {second.id: first}
+    assert await store.first_of_keys([]) == {}

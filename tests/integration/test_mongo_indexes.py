@@ -112,7 +112,7 @@ async def use_everything(store: JobStore, job_factory: JobFactory) -> None:
     await store.failure_groups("jobs", 5)
     await store.due(later(START, 60), 10)
     await store.waiting_since("jobs", later(START, 60), 10)
-    await store.behind([job_factory(ordering_key="k")])
+    await store.first_of_keys([job_factory(ordering_key="k")])
     await store.counts("jobs")
     await store.unfinished("jobs", 10)
     await store.oldest_waiting("jobs")

@@ -52,6 +52,11 @@ _UNKNOWN_QUEUE_SECONDS = 60.0
 _EMPTY_READINGS = 2
 
 
+# After an outage of the store the workers come first: they still know how their attempts ended, and look
+# for the store every two seconds.
+_PATIENCE_SECONDS = 5.0
+
+
 class _Debt(Enum):
     MESSAGE = auto()
     DEAD_LETTER = auto()
@@ -117,6 +122,7 @@ class Relay:
         self._observer = observer
         self._new_token = new_token
         self._chores = chores
+        self._patient_until = clock.monotonic()
         self._empty_readings: dict[str, int] = defaultdict(int)
         self._next_audit = clock.monotonic() + settings.lost_after_seconds / _EMPTY_READINGS
 
@@ -134,6 +140,7 @@ class Relay:
                     await self.audit()
             except StoreUnavailableError as error:
                 paid = 0
+                self._patient_until = self._clock.monotonic() + _PATIENCE_SECONDS
                 _log.warning("relay waits for the store", error=str(error))
             # More is due when a whole batch was; but against a queue that refuses, haste only
             # rewrites the store.
@@ -185,6 +192,8 @@ class Relay:
             return _Debt.NOTHING, postpone(job, now=now, seconds=_UNKNOWN_QUEUE_SECONDS)
         if job.phase is Phase.FAILED:
             return _Debt.DEAD_LETTER, claim_dead_letter(job, rules=rules, token=token, now=now)
+        if job.phase is Phase.RUNNING and self._clock.monotonic() < self._patient_until:
+            return _Debt.NOTHING, postpone(job, now=now, seconds=_PATIENCE_SECONDS)
         if job.phase is Phase.RUNNING:
             _log.warning("lease ran out, the worker is gone", job_id=job.id, worker=job.lease.owner)
             # Queued again and due at once, or failed: the next look pays.

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# Quartz drifts by up to 100 ppm: 6 ms in this time.
 _EVERY_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
-# The reading is taken for the middle of its round trip: a longer one tells too little.
-_ROUND_TRIP_MAX_SECONDS = 1.0
+# Of several readings the one with the shortest way counts: a busy process makes the others late.
+_READINGS = 5
+# Quartz drifts by up to 100 ppm, so an old reading loses its worth.
+_DRIFT = 1e-4
 # More than this between the clocks is worth a line in the log.
 _TELL_SECONDS = 1.0
 
@@ -42,6 +43,9 @@ class StoreClock:
         self._store = store
         self._epoch: datetime | None = None
         """The store's time at zero of the monotonic clock."""
+        self._error = 0.0
+        """How far off it may be, in seconds, when it was read."""
+        self._read_at = 0.0
 
     def now(self) -> datetime:
         """Return the store's time, UTC, in whole milliseconds."""
@@ -57,37 +61,40 @@ class StoreClock:
         """Wait that long."""
         await self._clock.sleep(seconds)
 
-    async def read(self) -> bool:
-        """Read the store's clock; False when the answer took too long to tell anything.
+    async def synchronize(self) -> None:
+        """Read the store's clock some times, and keep the best reading.
 
         Raises:
             StoreUnavailableError: the store is away; the last reading holds on.
 
         """
+        for _ in range(_READINGS):
+            await self._read()
+
+    async def _read(self) -> None:
         asked = self._clock.monotonic()
         told = await self._store.time()
         answered = self._clock.monotonic()
-        if answered - asked > _ROUND_TRIP_MAX_SECONDS:
-            return False
+        # It was told at some moment between the two.
+        error = (answered - asked) / 2
+        epoch = told - timedelta(seconds=(asked + answered) / 2)
         is_first = self._epoch is None
-        self._epoch = told - timedelta(seconds=(asked + answered) / 2)
+        if self._epoch is not None:
+            known = self._error + (answered - self._read_at) * _DRIFT
+            agree = abs((epoch - self._epoch).total_seconds()) <= known + error
+            if agree and error > known:
+                return
+        self._epoch, self._error, self._read_at = epoch, error, answered
         apart = (self._clock.now() - self.now()).total_seconds()
         if is_first and abs(apart) > _TELL_SECONDS:
             _log.warning("this machine's clock is not the store's, the store's counts", seconds=apart)
-        return True
 
     async def follow(self) -> None:
         """Read again and again, until cancelled; an outage is waited out."""
         while True:
             try:
-                has_read = await self.read()
+                await self.synchronize()
             except StoreUnavailableError:
-                has_read = False
-            await self._clock.sleep(_EVERY_SECONDS if has_read else _RETRY_SECONDS)
-
-    async def first_reading(self) -> None:
-        """Read once; a store that is away does not hold a process up at its start."""
-        try:
-            await self.read()
-        except StoreUnavailableError as error:
-            _log.warning("this machine's clock is used until the store answers", error=str(error))
+                await self._clock.sleep(_RETRY_SECONDS)
+            else:
+                await self._clock.sleep(_EVERY_SECONDS)

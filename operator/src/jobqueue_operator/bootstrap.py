@@ -91,7 +91,6 @@ async def opened(settings: Settings, metrics: OperatorMetrics) -> AsyncIterator[
     database = open_database(settings)
     store = job_store(settings, database)
     clock = StoreClock(SystemClock(), store)
-    await clock.first_reading()
     following = asyncio.create_task(clock.follow())
     try:
         async with SqsConnection(metrics, max_connections=_SQS_CONNECTIONS) as connection:

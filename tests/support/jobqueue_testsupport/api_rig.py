@@ -71,7 +71,9 @@ class ApiRig:
         self.learnt_away = False
         self.parts: Parts = assemble(
             self.settings,
-            stores=Stores(jobs=self.store, schedules=self.schedules, redrives=self.redrives, flows=self.flows),
+            stores=Stores(
+                jobs=self.store, schedules=self.schedules, redrives=self.redrives, flows=self.flows
+            ),
             queues=dict(self.queues),
             clock=self.clock,
             metrics=self.metrics,

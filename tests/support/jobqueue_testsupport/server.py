@@ -80,11 +80,6 @@ class EmbeddedServer:
         """How it ended by itself (minus the signal that ended it); None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether its process is there."""
-        return self._process is not None and self._process.poll() is None
-
     def start(self) -> None:
         """Start it and return when it takes connections.
 

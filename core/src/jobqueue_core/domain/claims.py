@@ -28,8 +28,6 @@ class Verdict(StrEnum):
     """Delete the message: the job is finished, cancelled, forgotten, or will be sent again by the relay."""
     WAIT = "wait"
     """Make the message visible again after `wait_seconds`."""
-    BEHIND = "behind"
-    """An earlier job with the same ordering key has to end first: the message goes behind its group."""
     EXHAUSTED = "exhausted"
     """The last attempt was lost, or one too many: the job has failed."""
     DEAD_LETTER = "dead_letter"

@@ -29,6 +29,15 @@ class Clock(Protocol):
         """Wait that long."""
         ...
 
+    async def synchronize(self) -> None:
+        """Return when the time can be compared with that of other processes.
+
+        Raises:
+            StoreUnavailableError: it cannot, yet.
+
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -44,3 +53,6 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""
         await asyncio.sleep(seconds)
+
+    async def synchronize(self) -> None:
+        """Return: it is the only clock there is."""

@@ -140,10 +140,10 @@ class JobStore(Protocol):
         """Return queued and retrying jobs whose message was sent before then, the oldest first."""
         ...
 
-    async def behind(self, jobs: Sequence[Job]) -> dict[str, Job]:
-        """Return, by the id of each job that has to wait for it, one of its queue and key that is before it.
+    async def first_of_keys(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Return, by the id of each job that has to wait for it, the first of its queue and ordering key.
 
-        That is one with a lower id that is neither final nor scheduled for later.
+        That is the one with the lowest id that is neither final nor scheduled for later.
         """
         ...
 

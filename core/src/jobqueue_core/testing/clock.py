@@ -36,6 +36,9 @@ class ManualClock:
         heapq.heappush(self._sleepers, (self._elapsed + seconds, self._count, future))
         await future
 
+    async def synchronize(self) -> None:
+        """Return: every process of a test has this clock."""
+
     def move(self, seconds: float) -> None:
         """Move the clock, nobody being woken (for synchronous tests)."""
         self._elapsed += seconds

@@ -166,8 +166,8 @@ class MemoryJobStore:
         ]
         return [job for _, job in sorted(sent, key=lambda pair: pair[0])][:limit]
 
-    async def behind(self, jobs: Sequence[Job]) -> dict[str, Job]:
-        """Look for one earlier job before each."""
+    async def first_of_keys(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Look for the first job before each."""
         self._check()
         in_the_way = {
             (job.queue, job.ordering_key, job.id): job

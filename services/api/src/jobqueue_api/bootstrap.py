@@ -339,7 +339,6 @@ async def opened(settings: Settings) -> AsyncIterator[ASGIApp]:
         store = job_store(settings, database)
         stack.push_async_callback(store.close)
         clock = StoreClock(SystemClock(), store)
-        await clock.first_reading()
         stack.callback(asyncio.create_task(clock.follow()).cancel)
 
         def open_queue(queue: QueueSettings) -> SqsQueue:

@@ -75,8 +75,9 @@ class WatchedStore:
         self.prepared = False
 
     async def prepare(self) -> None:
-        """Create the indexes; nothing is stored before, since uniqueness rests on one of them."""
+        """Create the indexes and read the clock; nothing is stored before: ids and times rest on it."""
         await self._store.prepare()
+        await self._clock.synchronize()
         self.prepared = True
 
     async def problem(self) -> str | None:

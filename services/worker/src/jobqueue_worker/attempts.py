@@ -16,9 +16,8 @@ from jobqueue_core.domain.job import Phase, Step
 from jobqueue_core.domain.message import decode
 from jobqueue_core.domain.outcome import Outcome, of_stopped_worker
 from jobqueue_core.domain.times import seconds_until
-from jobqueue_core.domain.transitions import Transition, claim_send, finish, give_back, note_step
+from jobqueue_core.domain.transitions import Transition, finish, give_back, note_step
 from jobqueue_worker.held import Cut
-from jobqueue_worker.renewal import times_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _BATCH = 50
-# A message of a FIFO queue that has been put behind its group so often has let all of it pass.
-_ROUNDS_BEHIND = 10
 # One at a time: what comes meanwhile makes the next batch fuller and all of them cheaper.
 _IN_FLIGHT = 1
 
@@ -103,6 +100,7 @@ class MessageHandler:
         except MessageFormatError as error:
             await self._settler.dead_letter_foreign(held, str(error))
             return None
+        held.job_id = job_id
         if not await self._flow.admit(held):
             self._settler.hide(held, 0)
             return None
@@ -127,27 +125,12 @@ class MessageHandler:
             self._settler.delete(held)
         elif claim.verdict is Verdict.WAIT:
             self._settler.hide(held, claim.wait_seconds)
-        elif claim.verdict is Verdict.BEHIND and job is not None:
-            await self._put_behind(job, held)
         elif claim.verdict is Verdict.DEAD_LETTER and job is not None:
             await self._settler.dead_letter_job(held, job)
         elif claim.verdict is Verdict.EXHAUSTED and job is not None:
             await self._exhausted(job, held)
         else:
             await self._settler.dead_letter_foreign(held, f"no such job: {job_id}")
-
-    async def _put_behind(self, first: Job, held: Held) -> None:
-        """Let the job that is in the way pass, and have it sent again when its message does not come.
-
-        The messages of a group come one after another: after some rounds the other one has had its turn,
-        or is lost.
-        """
-        rounds = times_behind(held.message.attributes) + 1
-        if rounds % _ROUNDS_BEHIND == 0 and first.phase in (Phase.QUEUED, Phase.RETRYING):
-            _log.warning("message of the job before it is missing", job_id=first.id, queue=first.queue)
-            now = self._clock.now()
-            await self._store.offer([claim_send(first, rules=self._rules, token=self._new_token(), now=now)])
-        self._settler.put_behind(held)
 
     async def _claim(self, job_id: str, held: Held) -> Claim | None:
         """Claim, waiting out an outage of the store; None when the worker has to end meanwhile."""
@@ -174,7 +157,7 @@ class MessageHandler:
         """Finish a message whose job was failed because its last attempt was lost, by the claim."""
         if job.phase is Phase.FAILED:
             self._stats.closed(job, self._clock.now())
-            await self._settler.dead_letter_job(held, job)
+            await self._settle(job, held)
         else:
             self._settler.hide(held, 0)
 
@@ -279,6 +262,10 @@ class MessageHandler:
     async def _settle(self, job: Job, held: Held) -> None:
         if job.phase is Phase.RETRYING:
             self._settler.hide(held, seconds_until(job.run_at, self._clock.now()))
+        elif job.id != held.job_id:
+            # It was the first job of the key. The message is still owed to its own; a dead letter of the
+            # other is paid by the relay.
+            self._settler.hide(held, 0)
         elif job.phase is Phase.FAILED:
             await self._settler.dead_letter_job(held, job)
         else:

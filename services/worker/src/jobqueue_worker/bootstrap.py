@@ -153,7 +153,6 @@ async def opened_worker(
     database = open_database(settings)
     store = job_store(settings, database)
     clock = StoreClock(SystemClock(), store)
-    await clock.first_reading()
     following = asyncio.create_task(clock.follow())
     processor = HttpProcessor(target, clock)
     try:

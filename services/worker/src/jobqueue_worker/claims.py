@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobqueue_core import failpoints
 from jobqueue_core.batching import Batcher
-from jobqueue_core.domain.claims import Judgement, Verdict, judge, judge_missing
+from jobqueue_core.domain.claims import Verdict, judge, judge_missing
 from jobqueue_core.domain.errors import StoreUnavailableError
 from jobqueue_core.domain.job import Phase
 from jobqueue_core.domain.times import later, seconds_until
@@ -34,8 +34,8 @@ _RACE_WAIT_SECONDS = 1.0
 class Claim:
     """What to do with a message, and the job as it now stands.
 
-    With RUN the job is claimed and its attempt begun; with EXHAUSTED it has been failed; with BEHIND the
-    job is the one that is in the way.
+    With RUN the job is claimed and its attempt begun; with EXHAUSTED it has been failed.
+    On a FIFO queue it may be another job than the message's: the first of its key.
     """
 
     verdict: Verdict
@@ -93,7 +93,10 @@ class Claimer:
         claims: list[Claim] = []
         writes: dict[int, Transition] = {}
         taken: set[str] = set()
-        behind = await self._store.behind([*jobs.values()]) if self._rules.fifo else {}
+        if self._rules.fifo:
+            # The order of a key is that of its jobs, not of their messages: an outage, or a process that
+            # died, may have had a later one sent first, and a queue may lose one.
+            jobs |= await self._store.first_of_keys([*jobs.values()])
         for position, one in enumerate(asked):
             job = jobs.get(one.job_id)
             if job is not None and self._landed(one.held, job, now):
@@ -105,14 +108,7 @@ class Claimer:
                 if job is None
                 else judge(job, now, self._rules.retry)
             )
-            if judgement.verdict is Verdict.RUN and one.job_id in behind:
-                # The queue keeps the order in which it took the messages. An outage, or a process that
-                # died, may have had a later one sent before an earlier one.
-                judgement = Judgement(Verdict.BEHIND)
-            if judgement.verdict is Verdict.BEHIND:
-                claim = Claim(Verdict.BEHIND, behind[one.job_id])
-            else:
-                claim = Claim(judgement.verdict, job, judgement.wait_seconds)
+            claim = Claim(judgement.verdict, job, judgement.wait_seconds)
             if job is not None and judgement.verdict in (Verdict.RUN, Verdict.EXHAUSTED):
                 if job.id in taken:
                     # Two messages of one job in one batch: the other one has it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _FIRST_WAIT_SECONDS = 0.2
-_LONGEST_WAIT_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 2.0
 
 
 class StoreGate:

@@ -49,7 +49,9 @@ class Held:
         message: as it was received; the receipt is the newest.
         received_at: monotonic seconds.
         deadline: monotonic seconds at which the queue shows the message to others.
-        job: as the running attempt knows it; None before an attempt has begun.
+        job_id: of the job that the message names.
+        job: as the running attempt knows it; None before an attempt has begun. On a FIFO queue it may be an
+            earlier one than the message's.
         done: the message has been deleted, nothing of it comes again.
         replaced: a copy of the message is in the queue in its place.
         cut: answered when the call is to be given up.
@@ -59,6 +61,7 @@ class Held:
     message: Received
     received_at: float
     deadline: float
+    job_id: str | None = None
     job: Job | None = None
     done: bool = False
     replaced: bool = False
@@ -147,7 +150,7 @@ class Holdings:
         mine = [held for held in due if not held.replaced]
         # SQS: a message is invisible for 12 hours in all, counted from its receipt.
         left = {held: held.received_at + VISIBILITY_MAX_SECONDS - now for held in mine}
-        ending = [held for held in mine if left[held] < self._visibility and self._renewer.possible]
+        ending = [held for held in mine if left[held] < self._visibility]
         await self._replace(ending)
         # What was settled meanwhile is not ours to hide any more.
         extended = [held for held in mine if not held.replaced and left[held] >= 1 and held in self._held]

@@ -12,7 +12,7 @@ import structlog
 import uvloop
 
 from jobqueue_core.adapters.secrets_manager import SecretsManagerReader
-from jobqueue_core.domain.errors import QueueUnavailableError
+from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_core.settings.load import exit_on_settings_error, load_or_exit
 from jobqueue_core.settings.queue import drain_seconds
 from jobqueue_core.telemetry.logs import configure_logging
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobqueue_core.settings.model import Settings
     from jobqueue_core.settings.queue import QueueSettings
     from jobqueue_worker.caller import ProcessorTarget
+    from jobqueue_worker.worker import Worker
 
 _log = structlog.get_logger(__name__)
 
@@ -63,21 +64,22 @@ async def _run(settings: Settings, queue_settings: QueueSettings, target: Proces
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         async with probes(settings.worker.metrics_port, worker.is_alive, metrics):
-            if await _prepared(queue, stopped):
+            if await _prepared(queue, worker, stopped):
                 log.info("worker started", concurrency=queue_settings.concurrency)
                 await worker.run()
     log.info("worker ended")
     return 0
 
 
-async def _prepared(queue: MessageQueue, stopped: asyncio.Event) -> bool:
-    """Find the queue, waiting until there is one; False when told to stop first."""
+async def _prepared(queue: MessageQueue, worker: Worker, stopped: asyncio.Event) -> bool:
+    """Find the queue and the time, waiting until there are both; False when told to stop first."""
     wait_seconds = _FIRST_WAIT_SECONDS
     while not stopped.is_set():
         try:
             await queue.prepare()
-        except QueueUnavailableError as error:
-            _log.warning("queue not available yet", error=str(error))
+            await worker.synchronize()
+        except JobQueueError as error:
+            _log.warning("queue or store not available yet", error=str(error))
         else:
             return True
         try:

@@ -6,8 +6,8 @@ waits for a lease consume receives, too, so a healthy job would sooner or later 
 A copy with the same body begins both budgets anew. The job it names decides, not the message: should
 this process die between copy and delete, the second message has no effect.
 
-Not by itself on a FIFO queue, where a copy goes behind its group: there it is how a message that came out
-of order is put in its place.
+On a FIFO queue the copy goes behind its group. That changes no order: a worker runs the first job of a
+key, whichever of its messages comes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jobqueue_core.domain.errors import JobQueueError
 from jobqueue_core.domain.message import DELAY_MAX_SECONDS, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jobqueue_core.ports.queue import MessageQueue, Received
 
@@ -31,8 +31,6 @@ _log = structlog.get_logger(__name__)
 _KEPT_FOR_DEATHS = 4
 # A message has to be received at least this often before it is replaced.
 _LEAST_RECEIVES = 2
-# Attribute of a message that has been put behind its group: how often.
-_BEHIND = "behind"
 
 
 class Renewer:
@@ -43,14 +41,9 @@ class Renewer:
         self._queue = queue
         self._renew_at = max(_LEAST_RECEIVES, max_receive_count - _KEPT_FOR_DEATHS)
 
-    @property
-    def possible(self) -> bool:
-        """Whether messages of this queue are replaced to spare their budgets."""
-        return not self._queue.fifo
-
     def is_due(self, message: Received) -> bool:
         """Tell whether the message has been received so often that it should not just be shown again."""
-        return self.possible and message.receive_count >= self._renew_at
+        return message.receive_count >= self._renew_at
 
     async def renew(self, messages: Sequence[tuple[Received, int]]) -> list[bool]:
         """Replace messages; their copies show in so many seconds (at most 900).
@@ -75,19 +68,10 @@ class Renewer:
         return renewed
 
 
-def times_behind(attributes: Mapping[str, str]) -> int:
-    """Return how often a message of a FIFO queue has been put behind its group."""
-    text = attributes.get(_BEHIND, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
-
-
 def _copy(message: Received, seconds: int, *, fifo: bool) -> Message:
-    attributes = dict(message.attributes)
-    if fifo:
-        attributes[_BEHIND] = str(times_behind(attributes) + 1)
     return Message(
         body=message.body,
-        attributes=attributes,
+        attributes=message.attributes,
         group_id=message.group_id,
         # Of this receive alone, or the queue would take the copy for the original sent twice.
         deduplication_id=f"{message.id}-{message.receive_count}" if fifo else None,

@@ -31,8 +31,6 @@ _IN_FLIGHT = 4
 # Nobody waits for a delete: ten in one request cost a tenth each.
 _DELETE_LINGER_SECONDS = 0.1
 _VISIBILITY_LINGER_SECONDS = 0.02
-_BEHIND_AFTER_RECEIVES = 2
-_BEHIND_SECONDS = 1.0
 
 
 class Settler:
@@ -117,17 +115,6 @@ class Settler:
             self._watch("renew", held, self._renewals.submit((held.message, whole)))
         else:
             self._watch("change visibility", held, self._visibilities.submit((held.message.receipt, whole)))
-
-    def put_behind(self, held: Held) -> None:
-        """Let the rest of the message's group pass it; returns at once.
-
-        At first it is only hidden for a moment: mostly the job before it is just being finished.
-        """
-        if held.message.receive_count < _BEHIND_AFTER_RECEIVES:
-            self.hide(held, _BEHIND_SECONDS)
-            return
-        self._holdings.drop(held)
-        self._watch("put behind", held, self._renewals.submit((held.message, 0)))
 
     async def dead_letter_job(self, held: Held, job: Job) -> None:
         """Move the message of a failed job to the dead-letter queue and note it.

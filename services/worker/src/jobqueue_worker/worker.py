@@ -88,6 +88,15 @@ class Worker:
         self._last_turn = clock.monotonic()
         self._receive_ends = self._last_turn
 
+    async def synchronize(self) -> None:
+        """Return when leases can be compared with those of other workers.
+
+        Raises:
+            StoreUnavailableError: the store is away.
+
+        """
+        await self._clock.synchronize()
+
     def stop(self) -> None:
         """Take no more work and end; a second call ends what is running, too."""
         if self._stopping.is_set():

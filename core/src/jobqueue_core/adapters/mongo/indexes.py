@@ -127,7 +127,9 @@ SHAPES: dict[str, Shape] = {
     "waiting_since": Shape(
         JOBS, frozenset({"queue", "phase"}), (("sentAt", ASCENDING),), frozenset({"sentAt"})
     ),
-    "behind": Shape(JOBS, frozenset({"queue", "orderingKey", "phase"}), range=frozenset({"_id"})),
+    "first_of_key": Shape(
+        JOBS, frozenset({"queue", "orderingKey", "phase"}), (("_id", ASCENDING),), frozenset({"_id"})
+    ),
     "count_by_phase": Shape(JOBS, frozenset({"queue", "phase"})),
     "backlogs": Shape(JOBS, frozenset({"queue", "phase"}), reads=frozenset({"queue", "phase", "_id"})),
     "oldest_waiting": Shape(JOBS, frozenset({"queue", "phase"}), (("_id", ASCENDING),)),

@@ -249,25 +249,25 @@ class MongoJobStore:
             found = await self._jobs.find(where).sort("sentAt", ASCENDING).limit(limit).to_list()
         return [documents.from_document(document) for document in found]
 
-    async def behind(self, jobs: Sequence[Job]) -> dict[str, Job]:
-        """Look for one earlier job before each, by an index of jobs with a key."""
+    async def first_of_keys(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Look for the first job before each, by an index of jobs with a key."""
 
-        async def before(job: Job) -> Document | None:
+        async def first_before(job: Job) -> list[Document]:
             where = {
                 "queue": job.queue,
                 "orderingKey": job.ordering_key,
                 "phase": {"$in": _UNFINISHED},
                 "_id": {"$lt": job.id},
             }
-            return await self._jobs.find_one(where)
+            return await self._jobs.find(where).sort("_id", ASCENDING).limit(1).to_list()
 
         keyed = [job for job in jobs if job.ordering_key is not None]
         with unavailable("the jobs before others could not be read"):
-            found = await asyncio.gather(*(before(job) for job in keyed))
+            found = await asyncio.gather(*(first_before(job) for job in keyed))
         return {
-            job.id: documents.from_document(document)
-            for job, document in zip(keyed, found, strict=True)
-            if document is not None
+            job.id: documents.from_document(documents_before[0])
+            for job, documents_before in zip(keyed, found, strict=True)
+            if documents_before
         }
 
     async def counts(self, queue: str) -> PhaseCounts:
