@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from jobqueue_core.domain.job import AttemptOutcome, Job, JobError, Lease, Phase
+from jobqueue_core.domain.job import AttemptOutcome, Job, JobError, JobResult, Lease, Phase
 from jobqueue_core.domain.message import decode
+from jobqueue_core.domain.outcome import of_answer
 from jobqueue_core.domain.times import later
-from jobqueue_core.domain.transitions import begin, note_sent, retry_by_hand
+from jobqueue_core.domain.transitions import begin, finish, note_sent, retry_by_hand
 from jobqueue_core.testing.clock import START, settle
-from jobqueue_testsupport.factories import FIFO_RULES
+from jobqueue_testsupport.factories import FIFO_RULES, RULES
 from jobqueue_testsupport.relay_world import GRACE_SECONDS, World
 
 if TYPE_CHECKING:
@@ -170,6 +171,27 @@ async def test_a_store_that_is_away_is_waited_for(world: World, job_factory: Job
         world.store.available = True
         await world.clock.advance(2)
         assert world.sent == [job.id]
+
+
+async def test_after_an_outage_of_the_store_the_workers_come_first(
+    world: World, job_factory: JobFactory
+) -> None:
+    """They could not extend their leases, but know how the attempts ended."""
+    told, silent = job_factory(Phase.RUNNING), job_factory(Phase.RUNNING)
+    await world.have(told, silent)
+    world.store.available = False
+    async with world.running():
+        await world.clock.advance(120)
+        world.store.available = True
+        await world.clock.advance(3)
+        assert (world.stored(told).phase, world.stored(silent).phase) == (Phase.RUNNING, Phase.RUNNING)
+        outcome = of_answer(200, JobResult(200, "done"))
+        now = world.clock.now()
+        await world.take(finish(told, outcome, rules=RULES, jitter=0.0, token="w2", now=now))
+        await world.clock.advance(8)
+    assert world.stored(told).phase is Phase.SUCCEEDED
+    assert world.stored(silent).history[-1].outcome is AttemptOutcome.LOST
+    assert world.sent == [silent.id]
 
 
 async def test_a_store_that_goes_between_claim_and_note_costs_one_message_more(
