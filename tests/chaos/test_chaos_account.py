@@ -64,6 +64,7 @@ def clean() -> Facts:
         letters={"j2": 1},
         letters_before={},
         strange_letters=[],
+        strangers=set(),
         left={"chaos": 0},
         sends=Counter(j1=1, j2=1),
         deaths=[],
@@ -127,6 +128,7 @@ def test_a_clean_run_is_clean() -> None:
         ("dead letters of jobs that did not fail", replace(clean(), letters={"j1": 1, "j2": 1})),
         ("dead letters of jobs that did not fail", replace(clean(), letters={"j2": 1, "nobody": 1})),
         ("dead letters that name no job", replace(clean(), strange_letters=["not ours"])),
+        ("jobs taken for somebody else's", replace(clean(), strangers={*clean().documents})),
         ("messages left in the queues", replace(clean(), left={"chaos": 1})),
         ("debts left to the relay", with_job(dueAt=AT)),
         (

@@ -75,6 +75,7 @@ def account(facts: Facts) -> Account:
         "FAILED jobs without a dead letter": _unlettered(facts),
         "dead letters of jobs that did not fail": _undeserved_letters(facts),
         "dead letters that name no job": tuple(facts.strange_letters),
+        "jobs taken for somebody else's": tuple(sorted(facts.strangers & facts.documents.keys())),
         "messages left in the queues": tuple(f"{name}: {n}" for name, n in facts.left.items() if n),
         "debts left to the relay": _debts(facts),
         "ordered jobs out of order": order.out_of_order(facts),

@@ -99,6 +99,7 @@ class Facts:
         letters: job id to the number of its letters in the dead-letter queues.
         letters_before: letters that a killed SQS had and lost.
         strange_letters: letters that name no job.
+        strangers: jobs that a worker took for somebody else's.
         left: messages left in the queues: `visible` and `in flight` by queue.
         sends: messages sent to the queues, by job id.
         deaths: of processes.
@@ -114,6 +115,7 @@ class Facts:
     letters: Mapping[str, int]
     letters_before: Mapping[str, int]
     strange_letters: list[str]
+    strangers: set[str]
     left: Mapping[str, int]
     sends: Counter[str]
     deaths: list[Death]

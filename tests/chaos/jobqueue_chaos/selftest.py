@@ -84,7 +84,7 @@ CASES = (
         mutant="send-before-insert",
         role=Role.API,
         plan=plans.submitted,
-        found_as=("dead letters of jobs that did not fail",),
+        found_as=("jobs taken for somebody else's",),
     ),
     Case(
         mutant="settle-before-record",

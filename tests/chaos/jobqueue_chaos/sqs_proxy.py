@@ -49,6 +49,8 @@ class Traffic:
     """Messages that SQS took, by job id; repetitions of the proxy's own not counted."""
     first_send: dict[str, float] = field(default_factory=dict)
     letters: Counter[str] = field(default_factory=Counter)
+    strangers: set[str] = field(default_factory=set)
+    """Jobs of which a worker said that they are not ours; the product sweeps such letters away."""
     requests: int = 0
     repeated: int = 0
     lost_answers: int = 0
@@ -158,6 +160,9 @@ class SqsProxy:
             if entry["Id"] in taken:
                 job_id = job_of(entry["MessageBody"]) or ""
                 counter[job_id] += 1
+                reason = entry.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
+                if is_letter and reason == "unreadable":
+                    self.traffic.strangers.add(job_id)
                 self.traffic.first_send.setdefault(job_id, now)
 
     def _reorders(self, asked: dict[str, Any], answered: dict[str, Any]) -> bool:

@@ -217,6 +217,7 @@ class World:
             letters=letters,
             letters_before=self.letters_before,
             strange_letters=strange,
+            strangers=self.sqs.traffic.strangers,
             left=left,
             sends=self.sqs.traffic.sends,
             deaths=self.deaths,
