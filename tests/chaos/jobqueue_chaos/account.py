@@ -76,6 +76,7 @@ def account(facts: Facts) -> Account:
         "dead letters of jobs that did not fail": _undeserved_letters(facts),
         "dead letters that name no job": tuple(facts.strange_letters),
         "jobs taken for somebody else's": tuple(sorted(facts.strangers & facts.documents.keys())),
+        "jobs called failed too early": _buried_alive(facts),
         "messages left in the queues": tuple(f"{name}: {n}" for name, n in facts.left.items() if n),
         "debts left to the relay": _debts(facts),
         "ordered jobs out of order": order.out_of_order(facts),
@@ -139,6 +140,19 @@ def _unlettered(facts: Facts) -> list[str]:
         if document["status"] == "FAILED"
         and not (facts.letters.get(job_id) or facts.letters_before.get(job_id))
     ]
+
+
+def _buried_alive(facts: Facts) -> tuple[str, ...]:
+    """Return the jobs that had a dead letter and have never failed.
+
+    One that failed and was run again has more attempts in its history than in its newest run.
+    """
+    return tuple(
+        job_id
+        for job_id in sorted(facts.buried & facts.documents.keys())
+        if facts.documents[job_id]["status"] != "FAILED"
+        and len(facts.documents[job_id]["history"]) <= facts.documents[job_id]["attempts"]
+    )
 
 
 def _undeserved_letters(facts: Facts) -> list[str]:

@@ -100,6 +100,7 @@ class Facts:
         letters_before: letters that a killed SQS had and lost.
         strange_letters: letters that name no job.
         strangers: jobs that a worker took for somebody else's.
+        buried: jobs that a letter called failed, whether it is still there or not.
         left: messages left in the queues: `visible` and `in flight` by queue.
         sends: messages sent to the queues, by job id.
         deaths: of processes.
@@ -116,6 +117,7 @@ class Facts:
     letters_before: Mapping[str, int]
     strange_letters: list[str]
     strangers: set[str]
+    buried: set[str]
     left: Mapping[str, int]
     sends: Counter[str]
     deaths: list[Death]

@@ -90,7 +90,7 @@ CASES = (
         mutant="settle-before-record",
         role=Role.WORKER,
         plan=plans.killed_before_the_record,
-        found_as=("dead letters of jobs that did not fail",),
+        found_as=("jobs called failed too early",),
     ),
     Case(
         mutant="no-heartbeat",

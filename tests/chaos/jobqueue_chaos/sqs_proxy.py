@@ -51,6 +51,8 @@ class Traffic:
     letters: Counter[str] = field(default_factory=Counter)
     strangers: set[str] = field(default_factory=set)
     """Jobs of which a worker said that they are not ours; the product sweeps such letters away."""
+    buried: set[str] = field(default_factory=set)
+    """Jobs of which a letter said that they had failed."""
     requests: int = 0
     repeated: int = 0
     lost_answers: int = 0
@@ -161,8 +163,8 @@ class SqsProxy:
                 job_id = job_of(entry["MessageBody"]) or ""
                 counter[job_id] += 1
                 reason = entry.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
-                if is_letter and reason == "unreadable":
-                    self.traffic.strangers.add(job_id)
+                if is_letter:
+                    (self.traffic.strangers if reason == "unreadable" else self.traffic.buried).add(job_id)
                 self.traffic.first_send.setdefault(job_id, now)
 
     def _reorders(self, asked: dict[str, Any], answered: dict[str, Any]) -> bool:

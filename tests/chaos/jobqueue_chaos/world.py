@@ -218,6 +218,7 @@ class World:
             letters_before=self.letters_before,
             strange_letters=strange,
             strangers=self.sqs.traffic.strangers,
+            buried=self.sqs.traffic.buried,
             left=left,
             sends=self.sqs.traffic.sends,
             deaths=self.deaths,
