@@ -128,9 +128,14 @@ class Relay:
 
     async def run(self) -> None:
         """Look, pay and wait, until cancelled; an outage is waited out."""
+        is_synchronized = False
         while True:
             more = False
             try:
+                if not is_synchronized:
+                    # By a clock that is ahead, leases that are held have run out.
+                    await self._clock.synchronize()
+                    is_synchronized = True
                 paid = await self.pay_dues()
                 more = await self._do_chores()
                 if self._clock.monotonic() >= self._next_audit:

@@ -12,7 +12,8 @@ from jobqueue_core.domain.message import decode
 from jobqueue_core.domain.outcome import of_answer
 from jobqueue_core.domain.times import later
 from jobqueue_core.domain.transitions import begin, finish, note_sent, retry_by_hand
-from jobqueue_core.testing.clock import START, settle
+from jobqueue_core.store_clock import StoreClock
+from jobqueue_core.testing.clock import START, ManualClock, settle
 from jobqueue_testsupport.factories import FIFO_RULES, RULES
 from jobqueue_testsupport.relay_world import GRACE_SECONDS, World
 
@@ -171,6 +172,17 @@ async def test_a_store_that_is_away_is_waited_for(world: World, job_factory: Job
         world.store.available = True
         await world.clock.advance(2)
         assert world.sent == [job.id]
+
+
+async def test_no_lease_is_judged_before_the_time_is_known(world: World, job_factory: JobFactory) -> None:
+    """By this machine's own clock, which is ahead, the lease would have run out."""
+    job = job_factory(Phase.RUNNING)
+    await world.have(job)
+    machine = ManualClock(later(START, 100))
+    world.clock = StoreClock(machine, world.store)  # type: ignore[assignment] # as a process has it
+    async with world.running(world.make_relay()):
+        await machine.advance(3)
+    assert world.stored(job) == job
 
 
 async def test_after_an_outage_of_the_store_the_workers_come_first(
